@@ -1,0 +1,100 @@
+//go:build !mobula_thin
+
+package mobula
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+
+	"github.com/mobula-dev/mobula/clients/go/mobula/internal/session"
+	"github.com/mobula-dev/mobula/head"
+	"github.com/mobula-dev/mobula/internal/takeover"
+)
+
+// nodeSetting is the setting of the takeover's role that carries the node's configuration.
+const nodeSetting = "head"
+
+// embed starts a node of this program's own executable, and opens a session on the descriptor between the two.
+func embed(ctx context.Context, c *initConfig, cfg session.Config) (*session.Session, func(context.Context) error, error) {
+	dir, err := os.MkdirTemp("", "mobula-node-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the node's directory: %w", err)
+	}
+	settings, err := json.Marshal(head.Config{
+		Dir: dir, CPUs: c.cpus, GPUs: c.gpus, Memory: c.memory, Resources: c.resources, StoreBytes: c.storeBytes, Build: Version(),
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("start a node: %w", err)
+	}
+	cmd := exec.Command(selfPath) // not CommandContext: the node must outlive Init's ctx until stop
+	cmd.Args = []string{os.Args[0]}
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	starter, err := takeover.Prepare(cmd, takeover.Role{Kind: takeover.KindNode, Settings: map[string]string{nodeSetting: string(settings)}})
+	if err != nil {
+		return nil, nil, fmt.Errorf("start a node: %w", err)
+	}
+	err = cmd.Start()
+	starter.Started()
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("start a node: %w", err), starter.Close(), os.RemoveAll(dir))
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	closeNode := func(ctx context.Context) error {
+		_ = starter.Close() // the session closed it; the node takes its end for the driver's
+		var err error
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			err = errors.Join(errors.New("the node did not end in time and was killed"), cmd.Process.Kill())
+			<-ended
+		}
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	if err := starter.Await(ctx, 0); err != nil {
+		end, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return nil, nil, errors.Join(fmt.Errorf("start a node: %w", err), closeNode(end))
+	}
+	cfg.Hello.OwnsNode = true
+	s, err := sessionOn(ctx, starter.Conn(), cfg)
+	if err != nil {
+		end, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return nil, nil, errors.Join(err, closeNode(end))
+	}
+	return s, closeNode, nil
+}
+
+// runNode is the embedded node: it serves its driver and ends with it.
+func runNode(child *takeover.Child) error {
+	var cfg head.Config
+	if err := json.Unmarshal([]byte(child.Settings[nodeSetting]), &cfg); err != nil {
+		return errors.Join(fmt.Errorf("read the node's settings: %w", err), child.Refuse(err.Error()))
+	}
+	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	gone := make(chan struct{})
+	var once sync.Once
+	cfg.OwnerGone = func() { once.Do(func() { close(gone) }) }
+	h, err := head.Open(context.Background(), cfg)
+	if err != nil {
+		return errors.Join(err, child.Refuse(err.Error()))
+	}
+	if err := child.Ready(); err != nil {
+		return errors.Join(err, h.Close())
+	}
+	serve := make(chan error, 1)
+	go func() { serve <- h.ServeOwner(child.Conn()) }()
+	select {
+	case <-gone:
+	case err = <-serve:
+	}
+	return errors.Join(err, h.Close(), os.RemoveAll(cfg.Dir))
+}

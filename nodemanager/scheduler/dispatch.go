@@ -1,0 +1,103 @@
+package scheduler
+
+// dispatch opens lanes for queued tasks, the fairest first, until nothing more fits, and then asks for the workers that are missing.
+func (s *Scheduler) dispatch(now int64) {
+	s.reserve.lifted = false
+	if s.active == 0 {
+		return
+	}
+	s.review(now)
+	for c := s.pick(); c != nil; c = s.pick() {
+		s.open(c, now)
+	}
+	for j := s.ring.first; j != nil; j = j.ringLinks.next {
+		for c := j.ring.first; c != nil; c = c.ringLinks.next {
+			s.staff(c, now)
+		}
+	}
+}
+
+// try does what a task that was just queued makes possible. Tasks of other classes that could be dispatched have been, so only its own
+// class is looked at.
+func (s *Scheduler) try(c *Class, now int64) {
+	for c.queue.n > 0 && s.runnable(c) {
+		s.open(c, now)
+	}
+	s.staff(c, now)
+	s.fill(c, now)
+}
+
+// runnable reports whether a lane can be opened for a class now.
+func (s *Scheduler) runnable(c *Class) bool {
+	return c.group.pick() != nil && s.fits(c) && !s.reserve.forbids(s.ledger, c)
+}
+
+// staff asks for workers for a class whose queued tasks have all but that.
+func (s *Scheduler) staff(c *Class, now int64) {
+	if c.queue.n > 0 && c.group.pick() == nil && s.fits(c) && !s.reserve.forbids(s.ledger, c) {
+		s.want(c, now)
+	}
+}
+
+// fits reports whether there are resources for one more lane of a class.
+func (s *Scheduler) fits(c *Class) bool {
+	if c.spec.Shape.Empty() {
+		return c.running < s.cfg.FreeLanes
+	}
+	return s.ledger.Fits(c.spec.Shape)
+}
+
+// pick returns the class that may open the next lane: of the job with the lowest dominant share, the first in turn that can.
+func (s *Scheduler) pick() *Class {
+	var best *Class
+	for j := s.ring.first; j != nil; j = j.ringLinks.next {
+		if best != nil && j.share >= best.job.share {
+			continue
+		}
+		for c := j.ring.first; c != nil; c = c.ringLinks.next {
+			if s.runnable(c) {
+				best = c
+				break
+			}
+		}
+	}
+	return best
+}
+
+// mayKeep reports whether a lane of a class may go on with more of its tasks, rather than end so that others get what it holds.
+func (s *Scheduler) mayKeep(c *Class) bool {
+	return !c.job.gone && !s.ledger.Overdrawn(c.spec.Shape) && !s.reserve.forbids(s.ledger, c) && !s.contested(c)
+}
+
+// contested reports whether another class with queued tasks has a better claim on what a lane of c holds: it would fit, or get a worker,
+// if the lane ended; and then it would still hold no more than c holds now, by share between jobs and by lanes within one.
+func (s *Scheduler) contested(c *Class) bool {
+	if s.active == 0 || s.active == 1 && c.queue.n > 0 {
+		return false
+	}
+	for j := s.ring.first; j != nil; j = j.ringLinks.next {
+		for d := j.ring.first; d != nil; d = d.ringLinks.next {
+			if d == c || !s.claims(d, c) {
+				continue
+			}
+			if s.fits(d) {
+				if d.atLimit && s.full() && c.spec.Kind == Isolated {
+					return true
+				}
+				continue // it waits for a worker that is being started, not for this lane
+			}
+			if s.ledger.FitsWith(d.spec.Shape, c.spec.Shape) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// claims reports whether giving a lane of c to d would leave d with no more than c has now.
+func (s *Scheduler) claims(d, c *Class) bool {
+	if d.job == c.job {
+		return d.running < c.running
+	}
+	return s.shareWith(d.job, d.spec.Shape) <= c.job.share
+}

@@ -1,0 +1,454 @@
+package service
+
+import (
+	"fmt"
+
+	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/nodemanager/ownership"
+	"github.com/mobula-dev/mobula/nodemanager/scheduler"
+)
+
+// actorState is where an actor is in its life:
+//
+//	CREATING ──constructor returned──► ALIVE ──process died, restarts left──► RESTARTING ──constructor returned──► ALIVE
+//	    └── constructor failed, killed ──► DEAD ◄── process died, killed, exited, no handle left ──┘
+type actorState uint8
+
+const (
+	actorCreating actorState = iota + 1
+	actorAlive
+	actorRestarting
+	actorDead
+)
+
+// String returns the state as state listings show it.
+func (s actorState) String() string {
+	switch s {
+	case actorCreating:
+		return "CREATING"
+	case actorAlive:
+		return "ALIVE"
+	case actorRestarting:
+		return "RESTARTING"
+	case actorDead:
+		return "DEAD"
+	default:
+		return fmt.Sprintf("actorState(%d)", uint8(s))
+	}
+}
+
+// actorWindow is how many calls an actor's worker has at once; the rest waits here, where it can be cancelled and moved.
+const actorWindow = 1024
+
+// actor is one actor of this node. Calls wait in one queue per caller, in the caller's order, until their arguments are ready.
+type actor struct {
+	id          id.Actor
+	tmpl        *template
+	job         *job
+	state       actorState
+	incarnation uint32
+	restarts    int32               // left; -1 without limit
+	creation    *task               // the first creation: its result is the handle's object
+	recreation  *task               // the constructor's run for a restart, while it lasts
+	spec        []byte              // of the creation, kept for restarts
+	specRefs    []*ownership.Object // what the spec needs, kept for restarts
+	specArgs    int
+	worker      *worker
+	lane        *scheduler.Lane
+	blocked     int // calls at the worker that wait in a get
+	death       *mobulav1.ErrorValue
+	noHandles   bool
+	name        string
+	namespace   string
+
+	queues  []*callQueue // callers in the order of their first call
+	bySess  map[ownership.Session]*callQueue
+	waiting int // calls in queues
+	first   *task
+	last    *task // calls at the worker, oldest first, linked by prev and next
+	flying  int
+	next    int // queue at which the next round begins
+}
+
+// callQueue is what one caller has waiting, in its order.
+type callQueue struct {
+	calls []*task
+	head  int
+}
+
+func (q *callQueue) empty() bool { return q.head == len(q.calls) }
+
+func (q *callQueue) push(t *task) {
+	if q.head > 64 && q.head*2 > len(q.calls) {
+		n := copy(q.calls, q.calls[q.head:])
+		clear(q.calls[n:])
+		q.calls, q.head = q.calls[:n], 0
+	}
+	q.calls = append(q.calls, t)
+}
+
+// createActor enters an actor and schedules its constructor.
+func (n *Node) createActor(s *session, t *task) {
+	o := t.tmpl.options
+	a := &actor{
+		id: t.id, tmpl: t.tmpl, job: t.job, state: actorCreating, incarnation: 1, restarts: o.GetMaxRestarts(), creation: t,
+		name: o.GetName(), namespace: o.GetNamespace(), bySess: make(map[ownership.Session]*callQueue),
+	}
+	t.actor = a
+	if a.namespace == "" {
+		a.namespace = t.job.namespace
+	}
+	n.actors[a.id] = a
+	if a.restarts != 0 {
+		a.spec, a.specRefs, a.specArgs = t.raw, append([]*ownership.Object(nil), t.refs...), t.refArgs
+		for _, r := range a.specRefs {
+			n.dir.Retain(r)
+		}
+	}
+	if a.name == "" {
+		n.schedule(t)
+		return
+	}
+	n.claimName(s, a, t)
+}
+
+// callActor queues a call.
+func (n *Node) callActor(s *session, t *task, actorID []byte) {
+	aid, err := id.FromBytes[id.Actor](actorID)
+	if err != nil {
+		n.fail(t, t.invalid(err.Error()))
+		return
+	}
+	a := n.actors[aid]
+	if a == nil {
+		n.fail(t, unknownActor(aid))
+		return
+	}
+	if a.state == actorDead {
+		n.fail(t, a.deathOf(mobulav1.Execution_EXECUTION_NOT_EXECUTED))
+		return
+	}
+	if most := a.tmpl.options.MaxPendingCalls; most != nil && *most >= 0 && a.waiting+a.flying >= int(*most) {
+		n.fail(t, &mobulav1.ErrorValue{
+			Kind:      mobulav1.ErrorKind_ERROR_KIND_PENDING_CALLS_LIMIT,
+			Message:   fmt.Sprintf("actor %s has %d calls pending, which is its max_pending_calls", a, *most),
+			Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
+			Hint:      "wait for some of the calls before more are made",
+		})
+		return
+	}
+	t.actor = a
+	n.dir.Retain(&a.creation.first) // a call holds the actor until it is done
+	q := a.bySess[s.id]
+	if q == nil {
+		q = new(callQueue)
+		a.bySess[s.id] = q
+		a.queues = append(a.queues, q)
+	}
+	q.push(t)
+	a.waiting++
+	if t.missing == 0 {
+		t.queued = n.now
+	}
+	n.pump(a)
+}
+
+// pump sends to the actor's worker what may run: each caller's calls in their order, callers in turn.
+func (n *Node) pump(a *actor) {
+	if a.state != actorAlive {
+		return
+	}
+	for progress := true; progress && a.waiting > 0 && a.flying < actorWindow; {
+		progress = false
+		for range a.queues {
+			a.next = (a.next + 1) % len(a.queues)
+			if n.pumpQueue(a, a.queues[a.next]) {
+				progress = true
+			}
+			if a.flying >= actorWindow {
+				return
+			}
+		}
+	}
+}
+
+// pumpQueue sends what one caller has ready and reports whether it did anything.
+func (n *Node) pumpQueue(a *actor, q *callQueue) bool {
+	progress := false
+	const turn = 64 // calls of one caller before another's
+	for range turn {
+		t := q.ready(a.tmpl.options.GetAllowOutOfOrderExecution())
+		if t == nil || a.flying >= actorWindow {
+			return progress
+		}
+		progress = true
+		q.take(t)
+		a.waiting--
+		if t.done {
+			continue // cancelled while it waited
+		}
+		if o := t.failedArg(); o != nil {
+			n.failByArg(t, o)
+			continue
+		}
+		a.link(t)
+		n.execute(t, a.worker, a.lane.Number(), nil)
+	}
+	return progress
+}
+
+// ready returns the call that may run next: the first, or, out of order, the first whose arguments are there.
+func (q *callQueue) ready(outOfOrder bool) *task {
+	for i := q.head; i < len(q.calls); i++ {
+		t := q.calls[i]
+		if t != nil && (t.missing == 0 || t.done || t.failedArg() != nil) {
+			return t
+		}
+		if t != nil && !outOfOrder {
+			return nil
+		}
+	}
+	return nil
+}
+
+// take removes a call that ready returned.
+func (q *callQueue) take(t *task) {
+	for i := q.head; i < len(q.calls); i++ {
+		if q.calls[i] == t {
+			q.calls[i] = nil
+			break
+		}
+	}
+	for q.head < len(q.calls) && q.calls[q.head] == nil {
+		q.head++
+	}
+	if q.empty() {
+		q.calls, q.head = q.calls[:0], 0
+	}
+}
+
+// link enters a call into the list of those that the worker has.
+func (a *actor) link(t *task) {
+	a.flying++
+	t.prev, t.next = a.last, nil
+	if a.last == nil {
+		a.first = t
+	} else {
+		a.last.next = t
+	}
+	a.last = t
+}
+
+// unlink takes a call out of that list.
+func (a *actor) unlink(t *task) {
+	a.flying--
+	if t.prev == nil {
+		a.first = t.next
+	} else {
+		t.prev.next = t.next
+	}
+	if t.next == nil {
+		a.last = t.prev
+	} else {
+		t.next.prev = t.prev
+	}
+	t.prev, t.next = nil, nil
+}
+
+// lend lends the actor's CPU while every call that runs in it waits, and takes it back otherwise.
+func (n *Node) lend(a *actor) {
+	if a.state != actorAlive {
+		return
+	}
+	running := min(a.flying, max(1, int(a.tmpl.options.GetMaxConcurrency())))
+	if a.blocked > 0 && a.blocked >= running {
+		n.sched.ActorBlocked(a.lane, n.now)
+	} else {
+		n.sched.ActorUnblocked(a.lane)
+	}
+}
+
+// callDone drops the call's hold on its actor.
+func (n *Node) callDone(t *task) { n.dir.Drop(&t.actor.creation.first) }
+
+// constructed makes an actor whose constructor has returned ready for calls.
+func (n *Node) constructed(a *actor, w *worker, lane *scheduler.Lane) {
+	a.state, a.worker, a.lane, a.recreation = actorAlive, w, lane, nil
+	w.actors[a.id] = a
+	lane.Record = a
+	n.pump(a)
+	if a.noHandles {
+		n.endActor(a, outOfScope(a), false)
+	}
+}
+
+// handleDropped is told when no handle of an actor and no call to it is left.
+func (n *Node) handleDropped(a *actor) {
+	if a == nil || a.state == actorDead {
+		return
+	}
+	a.noHandles = true
+	if a.state == actorAlive {
+		n.endActor(a, outOfScope(a), false)
+	}
+}
+
+// endActor makes an actor dead for good: calls that wait fail, calls that run have an unknown outcome, and its worker forgets it.
+func (n *Node) endActor(a *actor, death *mobulav1.ErrorValue, kill bool) {
+	if a.state == actorDead {
+		return
+	}
+	was := a.state
+	a.state, a.death = actorDead, death
+	w := a.worker
+	if was == actorAlive && w != nil {
+		delete(w.actors, a.id)
+		if kill && w.isolated {
+			n.killWorker(w, "actor "+a.String()+" was killed")
+		} else {
+			n.send(w.session, mobulav1.FrameKind_FRAME_KIND_ACTOR_GONE, &mobulav1.ActorGone{ActorId: a.id[:]})
+		}
+		n.sched.ActorGone(a.lane, n.now)
+	}
+	n.failCalls(a)
+	for _, t := range []*task{a.creation, a.recreation} {
+		if was != actorAlive && t != nil && !t.done {
+			n.stopTask(t, a.deathOf(mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED), kill)
+		}
+	}
+	if a.creation.first.Value() == nil {
+		n.resolve(&a.creation.first, failedValue(n.describe(a.creation, a.deathOf(mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED))))
+	}
+	for _, r := range a.specRefs {
+		n.dir.Drop(r)
+	}
+	a.spec, a.specRefs, a.worker = nil, nil, nil
+}
+
+// failCalls fails every call of a dead actor.
+func (n *Node) failCalls(a *actor) {
+	for a.first != nil {
+		t := a.first
+		a.unlink(t)
+		n.releaseHandle(t)
+		n.fail(t, a.deathOf(mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED))
+	}
+	for _, q := range a.queues {
+		for _, t := range q.calls[q.head:] {
+			if t != nil && !t.done {
+				n.fail(t, a.deathOf(mobulav1.Execution_EXECUTION_NOT_EXECUTED))
+			}
+		}
+	}
+	a.queues, a.waiting = nil, 0
+	clear(a.bySess)
+}
+
+// crashed handles the death of the process in which an actor lived: it restarts if it may.
+func (n *Node) crashed(a *actor, cause *mobulav1.ErrorValue) {
+	if a.state == actorDead {
+		return
+	}
+	if a.restarts == 0 || a.job.ended || a.noHandles {
+		a.state = actorRestarting // its worker is gone already
+		n.endActor(a, a.diedOf(cause), false)
+		return
+	}
+	if a.restarts > 0 {
+		a.restarts--
+	}
+	n.interruptCalls(a, cause)
+	a.state, a.worker = actorRestarting, nil
+	a.incarnation++
+	n.recreate(a)
+}
+
+// interruptCalls decides about the calls that the dead process had: those with retries left go back to the front of their queues, the
+// others fail with an unknown outcome.
+func (n *Node) interruptCalls(a *actor, cause *mobulav1.ErrorValue) {
+	var again []*task
+	for a.first != nil {
+		t := a.first
+		a.unlink(t)
+		n.releaseHandle(t)
+		if t.retries == 0 {
+			n.fail(t, &mobulav1.ErrorValue{
+				Kind:      mobulav1.ErrorKind_ERROR_KIND_ACTOR_UNAVAILABLE,
+				Message:   fmt.Sprintf("actor %s died while the call was with it and is being restarted: %s", a, cause.GetMessage()),
+				Execution: mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED,
+				Cause:     cause,
+				Hint:      "max_task_retries lets such calls run again, at least once",
+			})
+			continue
+		}
+		if t.retries > 0 {
+			t.retries--
+		}
+		t.attempt++
+		again = append(again, t)
+	}
+	if len(again) == 0 {
+		return
+	}
+	// One queue in front of all others keeps the order in which they ran.
+	front := &callQueue{calls: again}
+	a.queues = append([]*callQueue{front}, a.queues...)
+	a.waiting += len(again)
+	a.next = len(a.queues) - 1
+}
+
+// recreate runs the constructor of a new incarnation.
+func (n *Node) recreate(a *actor) {
+	t := &task{
+		id: a.id, tmpl: a.tmpl, job: a.job, from: a.creation.from, raw: a.spec, attempt: a.incarnation, submitted: n.now,
+		parent: a.creation.parent, callSite: a.creation.callSite, actor: a, refArgs: a.specArgs,
+		refs: append([]*ownership.Object(nil), a.specRefs...),
+	}
+	for _, r := range t.refs {
+		n.dir.Retain(r)
+	}
+	t.job.charge(len(t.raw))
+	t.job.tasks++
+	a.recreation = t
+	n.schedule(t)
+}
+
+// String names the actor for people.
+func (a *actor) String() string {
+	if a.name != "" {
+		return fmt.Sprintf("%s %q (%s)", a.tmpl.name, a.name, a.id)
+	}
+	return fmt.Sprintf("%s (%s)", a.tmpl.name, a.id)
+}
+
+// deathOf is the outcome of a call to a dead actor.
+func (a *actor) deathOf(execution mobulav1.Execution) *mobulav1.ErrorValue {
+	d := a.death.CloneVT()
+	d.Kind, d.Execution = mobulav1.ErrorKind_ERROR_KIND_ACTOR_DIED, execution
+	return d
+}
+
+// diedOf is the death of an actor whose process ended.
+func (a *actor) diedOf(cause *mobulav1.ErrorValue) *mobulav1.ErrorValue {
+	hint := "max_restarts lets an actor be made again after such a death"
+	if a.tmpl.options.MaxRestarts != nil {
+		hint = "it has no restarts left"
+	}
+	return &mobulav1.ErrorValue{
+		Message: fmt.Sprintf("actor %s died: %s", a, cause.GetMessage()), Cause: cause, Hint: hint, Pid: cause.GetPid(),
+	}
+}
+
+// outOfScope is the death of an actor that nobody can call any more.
+func outOfScope(a *actor) *mobulav1.ErrorValue {
+	return &mobulav1.ErrorValue{Message: fmt.Sprintf("actor %s ended because no handle of it was left", a)}
+}
+
+// unknownActor is the outcome of a call to an actor that the node does not have.
+func unknownActor(aid id.Actor) *mobulav1.ErrorValue {
+	return &mobulav1.ErrorValue{
+		Kind: mobulav1.ErrorKind_ERROR_KIND_ACTOR_DIED, Message: fmt.Sprintf("actor %s is not known to this node", aid),
+		Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
+	}
+}

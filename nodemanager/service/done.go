@@ -1,0 +1,350 @@
+package service
+
+import (
+	"fmt"
+	"time"
+
+	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/internal/wire"
+	"github.com/mobula-dev/mobula/nodemanager/ownership"
+)
+
+// cancelGrace is how long a running task that was cancelled may take to return before it is abandoned.
+const cancelGrace = time.Second
+
+// handles numbers the tasks that workers have, so that their frames find them without a map. A number is used once: its upper half
+// counts the uses of the slot that its lower half names.
+type handles struct {
+	slots []handleSlot
+	free  []uint32
+}
+
+type handleSlot struct {
+	task *task
+	use  uint32
+}
+
+func (h *handles) add(t *task) uint64 {
+	var i uint32
+	if n := len(h.free); n > 0 {
+		i, h.free = h.free[n-1], h.free[:n-1]
+	} else {
+		i = uint32(len(h.slots))
+		h.slots = append(h.slots, handleSlot{})
+	}
+	s := &h.slots[i]
+	s.task = t
+	s.use++
+	return uint64(s.use)<<32 | uint64(i)
+}
+
+// get returns the task with that number, or nil when it is done.
+func (h *handles) get(handle uint64) *task {
+	i := uint32(handle)
+	if int(i) >= len(h.slots) || h.slots[i].use != uint32(handle>>32) {
+		return nil
+	}
+	return h.slots[i].task
+}
+
+func (h *handles) remove(handle uint64) {
+	i := uint32(handle)
+	h.slots[i].task = nil
+	h.free = append(h.free, i)
+}
+
+// releaseHandle forgets the number of a task that is no longer with a worker.
+func (n *Node) releaseHandle(t *task) {
+	if t.handle != 0 {
+		n.handles.remove(t.handle)
+		t.worker.flying--
+		t.handle, t.worker = 0, nil
+		t.unblock()
+	}
+}
+
+// unblock forgets that a call of an actor waits.
+func (t *task) unblock() {
+	if t.blocked {
+		t.blocked = false
+		t.actor.blocked--
+	}
+}
+
+// execute sends a task to a worker.
+func (n *Node) execute(t *task, w *worker, lane uint32, gpus []uint32) {
+	s := w.session
+	m := &n.scratchSubmit
+	resetSubmit(m)
+	if err := m.UnmarshalVTUnsafe(t.raw); err != nil {
+		panic("invariant: a spec that was read once can be read again: " + err.Error())
+	}
+	if !s.sent[t.tmpl.number] {
+		s.sent[t.tmpl.number] = true
+		n.send(s, mobulav1.FrameKind_FRAME_KIND_TEMPLATE, t.tmpl.frame)
+	}
+	t.handle, t.worker = n.handles.add(t), w
+	w.flying++
+	e := &n.scratchExecute
+	resolved := e.Resolved[:0]
+	*e = mobulav1.Execute{
+		Handle: t.handle, Lane: lane, Template: t.tmpl.number, TaskId: t.id[:], Attempt: t.attempt, Args: m.GetArgs(),
+		TimeoutNs: m.GetTimeoutNs(), Traceparent: m.GetTraceparent(), Tracestate: m.GetTracestate(), Keywords: m.GetKeywords(),
+		MayRunAgain: t.retries != 0, QueuedNs: n.now - t.queued, Gpus: gpus, Resources: t.tmpl.assigned,
+	}
+	if t.actor != nil {
+		e.ActorId, e.Incarnation = t.actor.id[:], t.actor.incarnation
+	}
+	for i, r := range m.RefArgs {
+		o := t.refs[i]
+		if o.Value().Stored {
+			n.share(s, o)
+		}
+		resolved = append(resolved, &mobulav1.ResolvedArg{Position: r.GetPosition(), Value: o.Value().Encoded})
+	}
+	e.Resolved = resolved
+	if e.TimeoutNs > 0 {
+		e.TimeoutNs = max(1, e.TimeoutNs-(n.now-t.submitted))
+	}
+	n.trace(t, e)
+	if err := s.conn.Send(mobulav1.FrameKind_FRAME_KIND_EXECUTE, e); err != nil {
+		n.executeFailed(t, err)
+		return
+	}
+	n.mark(s)
+}
+
+// onDone takes the outcome of a task from a worker.
+func (n *Node) onDone(s *session, payload []byte) error {
+	if s.worker == nil {
+		return &wire.ProtocolError{Reason: "frame that only a worker sends"}
+	}
+	m := &n.scratchDone
+	results := m.Results[:0]
+	*m = mobulav1.Done{Results: results}
+	if err := m.UnmarshalVT(payload); err != nil {
+		return err
+	}
+	t := n.handles.get(m.GetHandle())
+	if t == nil {
+		return nil // abandoned: its outcome is known already
+	}
+	if t.worker != s.worker {
+		return &wire.ProtocolError{Reason: "outcome of a task that another worker has"}
+	}
+	w := t.worker
+	n.releaseHandle(t)
+	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
+		t.actor.unlink(t)
+		n.lend(t.actor)
+	} else {
+		n.sched.Done(&t.sched, m.GetRunNs(), n.now)
+	}
+	err := n.outcome(t, w, m)
+	if w.retired {
+		n.maybeEnd(w)
+	}
+	return err
+}
+
+// outcome resolves a task's results, or runs it again.
+func (n *Node) outcome(t *task, w *worker, m *mobulav1.Done) error {
+	a := t.actor
+	method := t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD
+	switch {
+	case m.GetFailed() && t.stopped != nil:
+		n.fail(t, t.stopped)
+	case m.GetFailed() && t.retries != 0 && t.tmpl.retriable(m.GetErrorNames()):
+		n.again(t)
+	default:
+		if err := n.settleTask(t, w, m); err != nil {
+			return err
+		}
+	}
+	switch {
+	case a == nil:
+	case m.GetFailed() && !method:
+		n.sched.ActorGone(t.lane, n.now)
+	case m.GetExitActor():
+		n.endActor(a, &mobulav1.ErrorValue{Message: fmt.Sprintf("actor %s ended itself", a)}, false)
+	case method:
+		n.pump(a)
+	}
+	return nil
+}
+
+// settleTask resolves the results of a task that has run.
+func (n *Node) settleTask(t *task, w *worker, m *mobulav1.Done) error {
+	if m.GetFailed() {
+		if len(m.Results) != 1 {
+			return &wire.ProtocolError{Reason: fmt.Sprintf("failure with %d values", len(m.Results))}
+		}
+		n.failEncoded(t, m.Results[0])
+		return nil
+	}
+	if len(m.Results) != int(t.tmpl.returns) {
+		return &wire.ProtocolError{Reason: fmt.Sprintf("%s has %d results, got %d", t.tmpl.name, t.tmpl.returns, len(m.Results))}
+	}
+	i := 0
+	for o := range t.results {
+		v, err := n.value(w.session, o.ID, m.Results[i])
+		if err != nil {
+			return err
+		}
+		n.resolve(o, v)
+		i++
+	}
+	n.finish(t)
+	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR {
+		if t.actor.creation.first.Value() == nil {
+			v, err := n.value(w.session, t.actor.creation.first.ID, m.Results[0])
+			if err != nil {
+				return err
+			}
+			n.resolve(&t.actor.creation.first, v)
+		}
+		if t.actor.state == actorDead { // it was killed meanwhile
+			n.send(w.session, mobulav1.FrameKind_FRAME_KIND_ACTOR_GONE, &mobulav1.ActorGone{ActorId: t.actor.id[:]})
+			n.sched.ActorGone(t.lane, n.now)
+		} else {
+			n.constructed(t.actor, w, t.lane)
+		}
+	}
+	return nil
+}
+
+// again runs a task once more after a failure that its options say is worth it.
+func (n *Node) again(t *task) {
+	if t.retries > 0 {
+		t.retries--
+	}
+	t.attempt++
+	t.queued = n.now
+	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
+		q := &callQueue{calls: []*task{t}}
+		t.actor.queues = append([]*callQueue{q}, t.actor.queues...)
+		t.actor.waiting++
+		t.actor.next = len(t.actor.queues) - 1
+		n.pump(t.actor)
+		return
+	}
+	n.schedule(t)
+}
+
+// stopTask ends a task with an error: at once when it has not begun; when its worker returns it, or after a grace, when it runs.
+func (n *Node) stopTask(t *task, e *mobulav1.ErrorValue, force bool) {
+	if t.done || t.stopped != nil && !force {
+		return
+	}
+	if t.handle == 0 {
+		d := e.CloneVT()
+		d.Execution = mobulav1.Execution_EXECUTION_NOT_EXECUTED
+		if t.attempt > 1 {
+			d.Execution = mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED
+		}
+		if t.tmpl.kind != mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
+			n.sched.Cancel(&t.sched, n.now)
+		}
+		n.fail(t, d)
+		return
+	}
+	t.stopped = e.CloneVT()
+	t.stopped.Execution = mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED
+	t.retries = 0
+	if force {
+		t.worker.forced = t
+		n.killWorker(t.worker, "task "+t.tmpl.name+" was cancelled by force")
+		return
+	}
+	n.send(t.worker.session, mobulav1.FrameKind_FRAME_KIND_CANCEL_TASK, &mobulav1.CancelTask{Handle: t.handle, Reason: e.GetMessage()})
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	t.timer = time.AfterFunc(cancelGrace, func() {
+		n.locked(func() { n.abandon(t) })
+	})
+}
+
+// abandon resolves a stopped task that does not return. Its worker takes nothing new and ends with its last other task.
+func (n *Node) abandon(t *task) {
+	if t.done || t.handle == 0 {
+		return
+	}
+	w, a := t.worker, t.actor
+	n.releaseHandle(t)
+	if a != nil && t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
+		a.unlink(t) // the actor's lane stays busy until the method returns; its other calls wait behind it
+		n.fail(t, t.stopped)
+		return
+	}
+	n.fail(t, t.stopped) // the scheduler keeps its lane until the process has ended
+	n.retire(w, fmt.Sprintf("%s does not return although it was stopped", t.tmpl.name))
+}
+
+func (n *Node) onCancel(s *session, payload []byte) error {
+	var m mobulav1.Cancel
+	if err := m.UnmarshalVT(payload); err != nil {
+		return err
+	}
+	if len(m.GetObjectId()) != 20 {
+		return &wire.ProtocolError{Reason: "object id"}
+	}
+	if o := n.dir.Lookup([20]byte(m.GetObjectId())); o != nil {
+		if t, ok := o.Maker.(*task); ok {
+			n.cancel(t, m.GetForce(), m.GetRecursive())
+		}
+	}
+	return nil
+}
+
+// cancel ends a task, and with recursive those that it submitted.
+func (n *Node) cancel(t *task, force, recursive bool) {
+	if recursive && t.handle != 0 {
+		parent := t.handle
+		n.dir.Each(func(o *ownership.Object) {
+			if c, ok := o.Maker.(*task); ok && o == &c.first && c.parent == parent {
+				n.cancel(c, force, true)
+			}
+		})
+	}
+	if t.done || t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR {
+		return
+	}
+	if force && t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
+		force = false // an actor is killed by Kill, not by cancelling one of its calls
+	}
+	n.stopTask(t, &mobulav1.ErrorValue{
+		Kind: mobulav1.ErrorKind_ERROR_KIND_CANCELLED, Message: t.tmpl.name + " was cancelled",
+	}, force)
+}
+
+func (n *Node) onKillActor(_ *session, payload []byte) error {
+	var m mobulav1.KillActor
+	if err := m.UnmarshalVT(payload); err != nil {
+		return err
+	}
+	aid, err := id.FromBytes[id.Actor](m.GetActorId())
+	if err != nil {
+		return &wire.ProtocolError{Reason: err.Error()}
+	}
+	a := n.actors[aid]
+	if a == nil || a.state == actorDead {
+		return nil
+	}
+	death := &mobulav1.ErrorValue{Message: fmt.Sprintf("actor %s was killed", a)}
+	if m.GetNoRestart() || a.restarts == 0 || a.state != actorAlive {
+		n.endActor(a, death, true)
+		return nil
+	}
+	w := a.worker
+	delete(w.actors, a.id)
+	if w.isolated {
+		n.killWorker(w, "actor "+a.String()+" was killed")
+	} else {
+		n.send(w.session, mobulav1.FrameKind_FRAME_KIND_ACTOR_GONE, &mobulav1.ActorGone{ActorId: a.id[:]})
+		n.sched.ActorGone(a.lane, n.now)
+	}
+	n.crashed(a, death)
+	return nil
+}

@@ -1,0 +1,80 @@
+package service
+
+import (
+	"fmt"
+	"time"
+
+	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/nodemanager/scheduler"
+)
+
+// schedulerEffects carries out what the scheduler decided and reports whether there was anything.
+func (n *Node) schedulerEffects() bool {
+	effects := n.sched.Effects()
+	if len(effects) == 0 {
+		return false
+	}
+	n.schedEffects = append(n.schedEffects[:0], effects...)
+	for _, e := range n.schedEffects {
+		n.schedulerEffect(e)
+	}
+	return true
+}
+
+func (n *Node) schedulerEffect(e scheduler.Effect) {
+	switch e.Kind {
+	case scheduler.Dispatch:
+		t := e.Task.Record.(*task)
+		w := e.Lane.Worker().Record.(*worker)
+		t.lane = e.Lane
+		n.execute(t, w, e.Lane.Number(), e.Lane.Devices().Append(nil))
+	case scheduler.StartWorker:
+		n.startWorker(e.Worker)
+	case scheduler.StopWorker:
+		n.stopWorker(e.Worker)
+	case scheduler.Revoke:
+		if w, ok := e.Lane.Worker().Record.(*worker); ok {
+			w.revoking[e.Lane.Number()] = e.Lane
+			n.send(w.session, mobulav1.FrameKind_FRAME_KIND_REVOKE, &mobulav1.Revoke{Lane: e.Lane.Number()})
+		}
+	case scheduler.Infeasible:
+		t := e.Task.Record.(*task)
+		n.fail(t, &mobulav1.ErrorValue{
+			Kind:      mobulav1.ErrorKind_ERROR_KIND_UNSCHEDULABLE,
+			Message:   fmt.Sprintf("%s can never run on this node: %s", t.tmpl.name, n.reason(e.Task)),
+			Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
+			Hint:      "ask for less, or start the node with more (mobula up --help)",
+		})
+	case scheduler.StartFailed:
+		t := e.Task.Record.(*task)
+		n.fail(t, &mobulav1.ErrorValue{
+			Kind:      mobulav1.ErrorKind_ERROR_KIND_WORKER_START,
+			Message:   fmt.Sprintf("no worker process could be started for %s: %v", t.tmpl.name, n.startErrors[t.job.id]),
+			Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
+		})
+	case scheduler.WakeAt:
+		n.wakeAt(e.Time)
+	case scheduler.Warn:
+		n.log.Warn("many workers, because tasks wait for tasks that wait", "workers", e.Count)
+	default:
+		panic(fmt.Sprintf("invariant: scheduler effect %v", e.Kind))
+	}
+}
+
+// reason says why a task can never run.
+func (n *Node) reason(t *scheduler.Task) string {
+	if short, ok := n.sched.Reason(t); ok {
+		return short.String()
+	}
+	return "its job has ended"
+}
+
+// wakeAt has the scheduler's clock tick at that time.
+func (n *Node) wakeAt(at int64) {
+	n.wake.Reset(max(0, time.Duration(at-n.now)))
+}
+
+// tick is the timer of wakeAt.
+func (n *Node) tick() {
+	n.locked(func() { n.sched.Tick(n.now) })
+}

@@ -1,0 +1,59 @@
+package service
+
+import (
+	"fmt"
+	"os"
+
+	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/nodemanager/scheduler"
+)
+
+// job is the work of one driver.
+type job struct {
+	id         id.Job
+	namespace  string
+	program    string
+	language   mobulav1.Language
+	driver     *session                     // nil when it has ended
+	executable *os.File                     // from which Go workers are started
+	path       string                       // of the executable where there is no descriptor
+	envs       map[string]map[string]string // environments of tasks, by key
+	workerArgs []string
+	workingDir string
+	env        map[string]string
+	functions  map[string]uint64 // what the driver's stubs call: name to fingerprint
+	sched      *scheduler.Job
+	templates  map[string]*template
+	started    int64 // wall clock, unix nanoseconds
+
+	bytes    uint64 // of specs and inline values
+	maxBytes uint64
+	tasks    int
+	maxTasks int
+	starved  []*session // waiting for room in the budget
+	ended    bool
+	ownsNode bool // the node ends with it
+}
+
+func (j *job) charge(n int) { j.bytes += uint64(n) }
+func (j *job) refund(n int) { j.bytes -= uint64(n) }
+
+// full reports whether the job may not queue more for now.
+func (j *job) full() bool { return j.bytes >= j.maxBytes || j.tasks >= j.maxTasks }
+
+// notServed says why the job's workers do not serve a template's function, or nothing.
+func (j *job) notServed(t *template) string {
+	if t.language != j.language {
+		return fmt.Sprintf("%s is a %v function, and this job has no %v workers", t.name, t.language, t.language)
+	}
+	fingerprint, ok := j.functions[t.name]
+	switch {
+	case !ok:
+		return fmt.Sprintf("function %s is not known: no generated code registers it in this program; run go generate and import its package", t.name)
+	case fingerprint != t.frame.GetFingerprint():
+		return fmt.Sprintf("the stub of %s does not match the function that is served: run go generate and build again", t.name)
+	default:
+		return ""
+	}
+}

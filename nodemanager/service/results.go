@@ -1,0 +1,262 @@
+package service
+
+import (
+	"fmt"
+
+	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/internal/wire"
+	"github.com/mobula-dev/mobula/nodemanager/ownership"
+)
+
+// inlineMax is the longest encoded value that stays out of the object store: 100 KiB and what its envelope needs.
+const inlineMax = 100<<10 + 4096
+
+// settle carries out effects until none is left.
+func (n *Node) settle() {
+	for {
+		idle := true
+		for _, e := range n.dir.Effects() {
+			idle = false
+			n.objectEffects = append(n.objectEffects, e)
+		}
+		for _, e := range n.objectEffects {
+			n.objectEffect(e)
+		}
+		n.objectEffects = n.objectEffects[:0]
+		if n.schedulerEffects() || n.storeEffects() {
+			idle = false
+		}
+		if idle {
+			return
+		}
+	}
+}
+
+func (n *Node) objectEffect(e ownership.Effect) {
+	switch e.Kind {
+	case ownership.Deliver:
+		n.deliver(n.sessions[e.Session], e)
+	case ownership.ArgReady:
+		if t, ok := e.Waiter.(*task); ok {
+			n.argReady(t, e.Object)
+		}
+	case ownership.Freed:
+		n.freed(e.Object)
+	default:
+		panic(fmt.Sprintf("invariant: object effect %d", e.Kind))
+	}
+}
+
+// deliver tells a session of an outcome. Results are pushed while the client has granted credit for them; beyond it the client is told
+// that they are ready and asks for those that it wants.
+func (n *Node) deliver(s *session, e ownership.Effect) {
+	if s == nil {
+		return
+	}
+	v := e.Object.Value()
+	r := &n.scratchResult
+	*r = mobulav1.Result{Sequence: e.Sequence, Index: e.Index, Size: v.Size}
+	if e.Sequence == 0 {
+		r.ObjectId = e.Object.ID[:]
+	}
+	size := uint64(len(v.Encoded))
+	asked := e.Sequence == 0 && !e.ReadyOnly
+	if asked || (!e.ReadyOnly && s.flow.pushedBytes+size <= s.flow.mayPushBytes) {
+		if v.Stored && !n.share(s, e.Object) {
+			return
+		}
+		s.flow.pushedBytes += size
+		r.Value, r.Size = v.Encoded, 0
+	}
+	n.send(s, mobulav1.FrameKind_FRAME_KIND_RESULT, r)
+}
+
+// freed gives back what a freed object occupied.
+func (n *Node) freed(o *ownership.Object) {
+	if v := o.Value(); v != nil {
+		if v.Stored {
+			n.store.Free(o.ID)
+		} else if j := n.jobOf(o); j != nil {
+			j.refund(len(v.Encoded))
+			n.feed(j)
+		}
+	}
+	if t, ok := o.Maker.(*task); ok && t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR && o == &t.first {
+		n.handleDropped(t.actor)
+	}
+}
+
+// jobOf returns the job whose budget an object's value counts against.
+func (n *Node) jobOf(o *ownership.Object) *job {
+	switch m := o.Maker.(type) {
+	case *task:
+		return m.job
+	case *put:
+		return m.job
+	default:
+		return nil
+	}
+}
+
+// put is the maker of an object that a client made of a value.
+type put struct {
+	object ownership.Object
+	job    *job
+	from   *session
+}
+
+func (n *Node) onPut(s *session, payload []byte) error {
+	if err := s.spend(len(payload)); err != nil {
+		return err
+	}
+	var m mobulav1.Put
+	if err := m.UnmarshalVT(payload); err != nil {
+		return err
+	}
+	oid, err := id.ObjectFromBytes(m.GetObjectId())
+	if err != nil {
+		return &wire.ProtocolError{Reason: err.Error()}
+	}
+	if existing := n.dir.Lookup(oid); existing != nil {
+		n.dir.Hold(existing, s.id) // a task that ran again put it again
+		return nil
+	}
+	p := &put{job: s.job, from: s}
+	p.object.Maker, p.object.CallSite = p, m.GetCallSite()
+	if err := n.dir.Create(&p.object, oid); err != nil {
+		return &wire.ProtocolError{Reason: err.Error()}
+	}
+	n.dir.Hold(&p.object, s.id)
+	v, err := n.value(s, oid, m.GetValue())
+	if err != nil {
+		return err
+	}
+	n.resolve(&p.object, v)
+	return nil
+}
+
+// resolve gives an object its outcome and charges an inline one to the job's budget.
+func (n *Node) resolve(o *ownership.Object, v *ownership.Value) {
+	if n.dir.Resolve(o, v) && !v.Stored {
+		if j := n.jobOf(o); j != nil {
+			j.charge(len(v.Encoded))
+		}
+	}
+}
+
+// value checks an encoded value that a client sent and seals it in the store when it lies there. encoded is kept.
+func (n *Node) value(s *session, oid id.Object, encoded []byte) (*ownership.Value, error) {
+	m := &n.scratchValue
+	resetValue(m)
+	if err := m.UnmarshalVTUnsafe(encoded); err != nil {
+		return nil, fmt.Errorf("value of object %v: %w", oid, err)
+	}
+	v := &ownership.Value{
+		Encoded: encoded, Size: uint64(len(encoded)), Failed: m.GetFormat() == mobulav1.ValueFormat_VALUE_FORMAT_ERROR,
+	}
+	if refs := m.GetRefs(); len(refs) > 0 {
+		inside, err := id.Objects(refs)
+		if err != nil {
+			return nil, &wire.ProtocolError{Reason: err.Error()}
+		}
+		v.Refs = make([]*ownership.Object, 0, len(refs)/id.ObjectSize)
+		for r := range inside {
+			o := n.dir.Lookup(r)
+			if o == nil {
+				return n.lostInside(oid, r), nil
+			}
+			v.Refs = append(v.Refs, o)
+		}
+	}
+	if b := m.GetBlock(); b != nil {
+		if err := n.seal(s, oid, b); err != nil {
+			return nil, err
+		}
+		v.Stored, v.Size = true, b.GetSize()
+		return v, nil
+	}
+	if len(encoded) > inlineMax && len(m.GetRefs()) == 0 {
+		return nil, &wire.ProtocolError{Reason: fmt.Sprintf("inline value of %d bytes", len(encoded))}
+	}
+	return v, nil
+}
+
+// lostInside is the outcome of an object whose value contains a ref that nobody holds: its sender broke the rule that a ref that is
+// passed on must be held.
+func (n *Node) lostInside(oid, inside id.Object) *ownership.Value {
+	encoded := encodeError(&mobulav1.ErrorValue{
+		Kind:      mobulav1.ErrorKind_ERROR_KIND_OBJECT_LOST,
+		Message:   fmt.Sprintf("the value of object %v contains a ref to object %v, which nobody holds", oid, inside),
+		Execution: mobulav1.Execution_EXECUTION_FAILED,
+		Hint:      "do not release a ref that is passed on",
+	})
+	return &ownership.Value{Encoded: encoded, Size: uint64(len(encoded)), Failed: true}
+}
+
+func (n *Node) onHold(s *session, payload []byte) error {
+	var m mobulav1.Hold
+	if err := m.UnmarshalVT(payload); err != nil {
+		return err
+	}
+	ids, err := id.Objects(m.GetObjectIds())
+	if err != nil {
+		return &wire.ProtocolError{Reason: err.Error()}
+	}
+	for oid := range ids {
+		if o := n.dir.Lookup(oid); o != nil {
+			n.dir.Hold(o, s.id)
+		}
+	}
+	return nil
+}
+
+func (n *Node) onRelease(s *session, payload []byte) error {
+	m := &n.scratchRelease
+	*m = mobulav1.Release{}
+	if err := m.UnmarshalVTUnsafe(payload); err != nil {
+		return err
+	}
+	ids, err := id.Objects(m.GetObjectIds())
+	if err != nil {
+		return &wire.ProtocolError{Reason: err.Error()}
+	}
+	for oid := range ids {
+		o := n.dir.Lookup(oid)
+		if o == nil {
+			continue // freed by the end of another session that it was shared with
+		}
+		if err := n.dir.Release(o, s.id); err != nil {
+			return &wire.ProtocolError{Reason: err.Error()}
+		}
+	}
+	return nil
+}
+
+func (n *Node) onGet(s *session, payload []byte) error {
+	var m mobulav1.Get
+	if err := m.UnmarshalVT(payload); err != nil {
+		return err
+	}
+	ids, err := id.Objects(m.GetObjectIds())
+	if err != nil {
+		return &wire.ProtocolError{Reason: err.Error()}
+	}
+	for oid := range ids {
+		if o := n.dir.Lookup(oid); o != nil {
+			n.dir.Subscribe(o, s.id, 0, 0, m.GetReadyOnly())
+			continue
+		}
+		n.send(s, mobulav1.FrameKind_FRAME_KIND_RESULT, &mobulav1.Result{ObjectId: oid[:], Value: encodeError(unknownObject(oid))})
+	}
+	return nil
+}
+
+// unknownObject is the answer about an object that the node does not have.
+func unknownObject(oid id.Object) *mobulav1.ErrorValue {
+	return &mobulav1.ErrorValue{
+		Kind:    mobulav1.ErrorKind_ERROR_KIND_OBJECT_LOST,
+		Message: fmt.Sprintf("object %v is not known to this node: every hold on it was dropped, or its job has ended", oid),
+		Hint:    "keep a ref to the object, or to what contains it, for as long as it is needed",
+	}
+}

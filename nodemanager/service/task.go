@@ -1,0 +1,344 @@
+package service
+
+import (
+	"fmt"
+	"time"
+
+	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/internal/wire"
+	"github.com/mobula-dev/mobula/nodemanager/ownership"
+	"github.com/mobula-dev/mobula/nodemanager/scheduler"
+)
+
+// task is the node's record of one submission until it is done.
+type task struct {
+	sched scheduler.Task
+	// first is the object of result 0: embedded, because nearly all tasks have one result.
+	first ownership.Object
+	more  []ownership.Object
+
+	id       id.Task
+	tmpl     *template
+	job      *job
+	from     *session // who submitted it; may have ended
+	sequence uint64
+	raw      []byte // the Submit frame's payload; what spec says aliases it
+	refs     []*ownership.Object
+	refArgs  int // how many of refs are arguments; the others are inside the arguments' value
+	missing  int // arguments that are not ready
+
+	handle    uint64 // of the current attempt while it is dispatched
+	attempt   uint32
+	retries   int32 // left; -1 without limit
+	submitted int64
+	queued    int64 // when its arguments were there
+	parent    uint64
+	callSite  uint32
+	timer     *time.Timer // of its deadline or of its cancellation; nil when it has none
+
+	actor      *actor // of a creation or a call
+	prev, next *task  // neighbours among the calls that the actor's worker has
+	worker     *worker
+	lane       *scheduler.Lane
+	blocked    bool // a call of an actor that waits in a get
+
+	stopped  *mobulav1.ErrorValue // why it was asked to end; what its refs resolve to unless it succeeds
+	isolated bool                 // runs alone because its last process crashed with others
+	done     bool
+}
+
+// results yields the objects that the task makes; the constructor of a restarted actor makes none.
+func (t *task) results(yield func(*ownership.Object) bool) {
+	if (t.actor != nil && t == t.actor.recreation) || !yield(&t.first) {
+		return
+	}
+	for i := range t.more {
+		if !yield(&t.more[i]) {
+			return
+		}
+	}
+}
+
+// onSubmit enters a task. A spec that cannot be run resolves its refs to an error; only garbage ends the session.
+func (n *Node) onSubmit(s *session, payload []byte) error {
+	if err := s.spend(len(payload)); err != nil {
+		return err
+	}
+	m := &n.scratchSubmit
+	resetSubmit(m)
+	raw := append(make([]byte, 0, len(payload)), payload...)
+	if err := m.UnmarshalVTUnsafe(raw); err != nil {
+		return err
+	}
+	if m.GetSequence() != s.sequence+1 {
+		return &wire.ProtocolError{Reason: fmt.Sprintf("submission %d after %d", m.GetSequence(), s.sequence)}
+	}
+	s.sequence++
+	tid, err := id.FromBytes[id.Task](m.GetTaskId())
+	if err != nil {
+		return &wire.ProtocolError{Reason: err.Error()}
+	}
+	if m.GetTemplate() == 0 || int(m.GetTemplate()) > len(s.templates) {
+		return &wire.ProtocolError{Reason: fmt.Sprintf("unknown template %d", m.GetTemplate())}
+	}
+	tmpl := s.templates[m.GetTemplate()-1]
+	if n.join(s, tid, tmpl, m.GetSequence()) {
+		return nil
+	}
+	t := &task{
+		id: tid, tmpl: tmpl, job: s.job, from: s, sequence: m.GetSequence(), raw: raw, attempt: 1, retries: tmpl.retries,
+		submitted: n.now, parent: m.GetParent(), callSite: m.GetCallSite(),
+	}
+	if err := n.enter(s, t); err != nil {
+		return err
+	}
+	n.start(s, t, m)
+	return nil
+}
+
+// resetSubmit empties a message but keeps its lists.
+func resetSubmit(m *mobulav1.Submit) {
+	refs, keywords := m.RefArgs[:0], m.Keywords[:0]
+	*m = mobulav1.Submit{}
+	m.RefArgs, m.Keywords = refs, keywords
+}
+
+// join lets a task that a re-run of its parent submits again share the work that exists. A failed one is not shared.
+func (n *Node) join(s *session, tid id.Task, tmpl *template, sequence uint64) bool {
+	existing := n.dir.Lookup(tid.Object(0))
+	if existing == nil {
+		return false
+	}
+	t, ok := existing.Maker.(*task)
+	if v := existing.Value(); !ok || (v != nil && v.Failed) {
+		n.dir.Supersede(existing)
+		if ok {
+			for i := range t.more {
+				n.dir.Supersede(&t.more[i])
+			}
+		}
+		return false
+	}
+	for o := range t.results {
+		n.dir.Hold(o, s.id)
+		n.dir.Subscribe(o, s.id, sequence, o.ID.Index(), false)
+	}
+	return true
+}
+
+// enter puts the results of a task into the directory, held by the submitter, who is told of each.
+func (n *Node) enter(s *session, t *task) error {
+	if extra := int(t.tmpl.returns) - 1; extra > 0 {
+		t.more = make([]ownership.Object, extra)
+	}
+	for o := range t.results {
+		o.Maker, o.CallSite = t, t.callSite
+	}
+	index := uint32(0)
+	for o := range t.results {
+		if err := n.dir.Create(o, t.id.Object(index)); err != nil {
+			return &wire.ProtocolError{Reason: err.Error()}
+		}
+		n.dir.Hold(o, s.id)
+		n.dir.Subscribe(o, s.id, t.sequence, index, false)
+		index++
+	}
+	t.job.charge(len(t.raw))
+	t.job.tasks++
+	return nil
+}
+
+// start holds what the task needs and gives it to the scheduler or to its actor.
+func (n *Node) start(s *session, t *task, m *mobulav1.Submit) {
+	if t.tmpl.refused != nil {
+		n.fail(t, t.tmpl.refused)
+		return
+	}
+	if e := n.holdArgs(t, m); e != nil {
+		n.fail(t, e)
+		return
+	}
+	if m.GetTimeoutNs() > 0 {
+		n.arm(t, time.Duration(m.GetTimeoutNs()))
+	}
+	switch t.tmpl.kind {
+	case mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR:
+		n.createActor(s, t)
+	case mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
+		n.callActor(s, t, m.GetActorId())
+	default:
+		n.schedule(t)
+	}
+}
+
+// holdArgs retains the objects that the arguments name and counts those that are not ready.
+func (n *Node) holdArgs(t *task, m *mobulav1.Submit) *mobulav1.ErrorValue {
+	args := &n.scratchValue
+	resetValue(args)
+	if err := args.UnmarshalVTUnsafe(m.GetArgs()); err != nil {
+		return t.invalid("arguments cannot be read: " + err.Error())
+	}
+	inside, err := id.Objects(args.GetRefs())
+	if err != nil {
+		return t.invalid(err.Error())
+	}
+	if count := len(m.RefArgs) + len(args.GetRefs())/id.ObjectSize; count > 0 {
+		t.refs = make([]*ownership.Object, 0, count)
+	}
+	for _, r := range m.RefArgs {
+		oid, err := id.ObjectFromBytes(r.GetObjectId())
+		if err != nil {
+			return t.invalid(err.Error())
+		}
+		o := n.dir.Lookup(oid)
+		if o == nil {
+			return t.unknownArg(oid)
+		}
+		n.dir.Retain(o)
+		t.refs = append(t.refs, o)
+		t.refArgs++
+		if n.dir.Wait(o, t) {
+			t.missing++
+		}
+	}
+	for oid := range inside {
+		o := n.dir.Lookup(oid)
+		if o == nil {
+			return t.unknownArg(oid)
+		}
+		n.dir.Retain(o)
+		t.refs = append(t.refs, o)
+	}
+	return nil
+}
+
+func resetValue(v *mobulav1.Value) {
+	buffers := v.Buffers[:0]
+	*v = mobulav1.Value{}
+	v.Buffers = buffers
+}
+
+// failedArg returns the first argument whose outcome is an error, or nil.
+func (t *task) failedArg() *ownership.Object {
+	for _, o := range t.refs[:t.refArgs] {
+		if v := o.Value(); v != nil && v.Failed {
+			return o
+		}
+	}
+	return nil
+}
+
+// schedule gives a task to the scheduler; one with a failed argument fails at once, whatever the others do.
+func (n *Node) schedule(t *task) {
+	if o := t.failedArg(); o != nil {
+		n.failByArg(t, o)
+		return
+	}
+	if t.missing == 0 {
+		t.queued = n.now
+	}
+	t.sched.Class = t.class()
+	t.sched.Record = t
+	n.sched.Submit(&t.sched, t.missing, n.now)
+}
+
+// argReady notes that one more argument has its outcome.
+func (n *Node) argReady(t *task, o *ownership.Object) {
+	if t.done {
+		return
+	}
+	t.missing--
+	if o.Value().Failed {
+		if t.tmpl.kind != mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
+			n.sched.Cancel(&t.sched, n.now)
+		}
+		n.failByArg(t, o)
+		return
+	}
+	if t.missing == 0 {
+		t.queued = n.now
+	}
+	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
+		if t.missing == 0 {
+			n.pump(t.actor)
+		}
+		return
+	}
+	n.sched.ArgReady(&t.sched, n.now)
+}
+
+// finish ends a task: its results must be resolved already. It gives back what the task holds and its share of the job's budget.
+func (n *Node) finish(t *task) {
+	if t.done {
+		panic("invariant: task " + t.id.String() + " finished twice")
+	}
+	t.done = true
+	if t.timer != nil {
+		t.timer.Stop()
+		t.timer = nil
+	}
+	for _, o := range t.refs {
+		n.dir.Drop(o)
+	}
+	t.job.tasks--
+	t.job.refund(len(t.raw))
+	t.refs, t.raw = nil, nil
+	n.feed(t.job)
+	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD && t.actor != nil {
+		n.callDone(t)
+	}
+}
+
+// feed grants credit to sessions that waited for room in the job's budget.
+func (n *Node) feed(j *job) {
+	if len(j.starved) == 0 || j.full() {
+		return
+	}
+	starved := j.starved
+	j.starved = nil
+	for _, s := range starved {
+		n.replenish(s)
+	}
+}
+
+// fail resolves all results of a task that does not run (any more) to an error and finishes it.
+func (n *Node) fail(t *task, e *mobulav1.ErrorValue) {
+	n.failEncoded(t, n.describe(t, e))
+}
+
+func (n *Node) failEncoded(t *task, encoded []byte) {
+	for o := range t.results {
+		n.resolve(o, failedValue(encoded))
+	}
+	n.finish(t)
+	if a := t.actor; a != nil && t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR {
+		n.endActor(a, decodeError(encoded), false)
+	}
+}
+
+// failedValue is the outcome that an encoded error is.
+func failedValue(encoded []byte) *ownership.Value {
+	return &ownership.Value{Encoded: encoded, Size: uint64(len(encoded)), Failed: true}
+}
+
+// arm has the task expire after d.
+func (n *Node) arm(t *task, d time.Duration) {
+	t.timer = time.AfterFunc(d, func() {
+		n.locked(func() { n.expire(t) })
+	})
+}
+
+// expire ends a task whose deadline has passed. One that runs is told through its context and resolved when it returns, or after the
+// grace that a cancelled task has.
+func (n *Node) expire(t *task) {
+	if t.done {
+		return
+	}
+	e := &mobulav1.ErrorValue{
+		Kind:    mobulav1.ErrorKind_ERROR_KIND_DEADLINE_EXCEEDED,
+		Message: fmt.Sprintf("%s did not finish within its caller's deadline", t.tmpl.name),
+		Hint:    "give the call a context with a later deadline",
+	}
+	n.stopTask(t, e, false)
+}

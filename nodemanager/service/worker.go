@@ -1,0 +1,355 @@
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/internal/wire"
+	"github.com/mobula-dev/mobula/nodemanager/scheduler"
+	"github.com/mobula-dev/mobula/nodemanager/workerpool"
+)
+
+// workerStopGrace is how long a worker that is asked to end may take.
+const workerStopGrace = 2 * time.Second
+
+// worker is one worker process, from the decision to start it until its end was dealt with.
+type worker struct {
+	id       id.Worker
+	job      *job
+	sched    *scheduler.Worker
+	session  *session // nil until it has said hello
+	process  *workerpool.Process
+	isolated bool
+	actors   map[id.Actor]*actor
+	revoking map[uint32]*scheduler.Lane // lanes whose Revoke is out
+	flying   int                        // tasks that it has and that were not abandoned
+	retired  bool
+	forced   *task // the task for whose sake it is killed
+	started  time.Time
+	ready    bool
+	killed   string // why the node ended it; empty when it did not
+}
+
+// startWorker begins to start a process for the scheduler's worker.
+func (n *Node) startWorker(sw *scheduler.Worker) {
+	j, _ := sw.Job().Record.(*job)
+	w := &worker{job: j, sched: sw, isolated: sw.Kind() == scheduler.Isolated, actors: make(map[id.Actor]*actor), revoking: make(map[uint32]*scheduler.Lane), started: time.Now()}
+	_, _ = rand.Read(w.id[:]) // never fails: crypto/rand ends the process instead
+	sw.Record = w
+	n.workers[w.id] = w
+	spec := workerpool.Spec{
+		Job: j.id, Worker: w.id, Node: n.id, Executable: j.executable, Path: j.path, Args: j.workerArgs, Dir: j.workingDir,
+		LogDir: n.cfg.LogDir, Isolated: w.isolated, Env: n.workerEnv(j, w, sw.Env()),
+	}
+	n.background.Go(func() {
+		p, err := n.pool.Start(n.ctx, spec)
+		n.locked(func() {
+			if err != nil {
+				delete(n.workers, w.id)
+				n.log.Warn("worker could not be started", "job", j.id, "error", err)
+				n.startErrors[j.id] = err
+				n.sched.WorkerStartFailed(sw, n.now)
+				return
+			}
+			w.process = p
+		})
+	})
+}
+
+// workerEnv is the environment of a worker beside what it inherits. A shared Go worker uses as many CPUs as the node has; an isolated one
+// as many as a task usually has, one.
+func (n *Node) workerEnv(j *job, w *worker, env string) map[string]string {
+	vars := map[string]string{"GOMAXPROCS": strconv.Itoa(n.cpus)}
+	if w.isolated {
+		vars["GOMAXPROCS"] = "1"
+	}
+	for name, value := range j.env {
+		vars[name] = value
+	}
+	for name, value := range j.envs[env] {
+		vars[name] = value
+	}
+	return vars
+}
+
+// processEvent is told by the pool that a process is ready or has ended.
+func (n *Node) processEvent(e workerpool.Event) {
+	if e.Exit == nil {
+		p := e.Process
+		n.background.Go(func() { n.welcomeWorker(p) })
+		return
+	}
+	n.locked(func() { n.workerEnded(e.Process.Worker(), *e.Exit) })
+}
+
+// welcomeWorker opens the session of a process that has taken over.
+func (n *Node) welcomeWorker(p *workerpool.Process) {
+	n.mu.Lock()
+	w := n.workers[p.Worker()]
+	n.mu.Unlock()
+	if w == nil {
+		return
+	}
+	if err := n.handshake(p.Conn(), w); err != nil && !errors.Is(err, context.Canceled) {
+		n.log.Warn("worker refused", "pid", p.PID(), "error", err)
+		n.locked(func() { n.killWorker(w, err.Error()) })
+	}
+}
+
+// workerEnded deals with the end of a process: with what it was running, its actors and its place in the schedule.
+func (n *Node) workerEnded(wid id.Worker, exit workerpool.ExitReason) {
+	w := n.workers[wid]
+	if w == nil {
+		return
+	}
+	delete(n.workers, wid)
+	n.exits = appendBounded(n.exits, workerExit{worker: w, reason: exit})
+	if !w.ready {
+		n.startErrors[w.job.id] = exit.Err
+		if exit.Err == nil {
+			n.startErrors[w.job.id] = errors.New(exit.String())
+		}
+		n.sched.WorkerStartFailed(w.sched, n.now)
+		return
+	}
+	cause := n.crash(w, exit)
+	gone := n.sched.WorkerGone(w.sched, n.now)
+	for _, s := range slices.Backward(gone.Behind) { // each goes to the front
+		n.behind(s.Record.(*task), cause)
+	}
+	alone := len(gone.Started) == 1
+	for _, s := range gone.Started {
+		n.interrupted(s.Record.(*task), w, cause, alone)
+	}
+	for _, a := range sortedActors(w.actors) {
+		n.crashed(a, cause)
+	}
+	clear(w.actors)
+}
+
+// crash is what the end of a process means for what it was doing.
+func (n *Node) crash(w *worker, exit workerpool.ExitReason) *mobulav1.ErrorValue {
+	pid := int32(0)
+	if w.process != nil {
+		pid = int32(w.process.PID())
+	}
+	e := &mobulav1.ErrorValue{
+		Kind: mobulav1.ErrorKind_ERROR_KIND_WORKER_CRASHED, Message: exit.String(), Pid: pid,
+		Execution: mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED,
+	}
+	if w.killed != "" {
+		e.Message = "the node ended the worker: " + w.killed
+	}
+	for _, line := range exit.LastLines {
+		e.Stack += line + "\n"
+	}
+	return e
+}
+
+// behind decides about a task that stood behind another one in the dead process. It had not begun, as far as the node knows; the worker
+// may have begun it while the outcome of the one before was still on its way, so a task that must not run twice does not run again.
+func (n *Node) behind(t *task, cause *mobulav1.ErrorValue) {
+	n.releaseHandle(t)
+	switch {
+	case t.done:
+	case t.stopped != nil:
+		n.fail(t, t.stopped)
+	case t.retries == 0:
+		n.fail(t, n.crashOf(t, cause, false))
+	default:
+		n.sched.Requeue(&t.sched, true, false, n.now)
+	}
+}
+
+// interrupted decides about a task that a dead process had begun. Tasks that ran beside others are run again alone, one by one: only
+// one that dies alone is to blame.
+func (n *Node) interrupted(t *task, w *worker, cause *mobulav1.ErrorValue, alone bool) {
+	if t.done {
+		return // abandoned
+	}
+	n.releaseHandle(t)
+	if t.actor != nil { // a constructor: restarts are the actor's
+		a := t.actor
+		if t.stopped != nil {
+			n.fail(t, t.stopped)
+			return
+		}
+		if a.state == actorDead {
+			n.fail(t, a.deathOf(mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED))
+			return
+		}
+		n.finish(t)
+		n.crashed(a, cause)
+		return
+	}
+	blameless := w.forced != nil && w.forced != t || w.killed != "" && w.forced == nil
+	switch {
+	case t.stopped != nil:
+		n.fail(t, t.stopped)
+	case t.retries == 0:
+		n.fail(t, n.crashOf(t, cause, alone))
+	case blameless:
+		t.attempt++
+		n.sched.Requeue(&t.sched, true, false, n.now)
+	case !alone && !w.isolated:
+		t.attempt++
+		t.isolated = true
+		n.sched.Requeue(&t.sched, true, true, n.now)
+	default:
+		if t.retries > 0 {
+			t.retries--
+		}
+		t.attempt++
+		t.isolated = true
+		n.sched.Requeue(&t.sched, true, true, n.now)
+	}
+}
+
+// crashOf is the outcome of a task whose process died and that may not run again.
+func (n *Node) crashOf(t *task, cause *mobulav1.ErrorValue, alone bool) *mobulav1.ErrorValue {
+	e := cause.CloneVT()
+	who := "while it ran " + t.tmpl.name
+	if !alone {
+		who = "while it ran " + t.tmpl.name + " beside other tasks, any of which may be the cause"
+	}
+	e.Message = fmt.Sprintf("%s, %s", e.GetMessage(), who)
+	if t.tmpl.retries == 0 {
+		e.Hint = "it runs at most once because its max_retries is 0"
+	} else {
+		e.Hint = fmt.Sprintf("it was tried %d times, the last ones in a process of its own", t.attempt)
+	}
+	return e
+}
+
+// killWorker ends a process at once.
+func (n *Node) killWorker(w *worker, why string) {
+	if w.killed == "" {
+		w.killed = why
+	}
+	if w.process == nil {
+		return
+	}
+	if err := n.pool.Kill(w.id, workerpool.CauseCancelled); err != nil && !errors.Is(err, workerpool.ErrNotRunning) {
+		n.log.Error("worker could not be killed", "pid", w.process.PID(), "error", err)
+	}
+}
+
+// retire lets a worker finish what it has and then ends it.
+func (n *Node) retire(w *worker, why string) {
+	n.log.Info("worker is retired", "worker", w.id, "reason", why)
+	n.sched.Retire(w.sched, n.now)
+	w.retired = true
+	n.maybeEnd(w)
+}
+
+// maybeEnd ends a retired worker that has nothing but abandoned work.
+func (n *Node) maybeEnd(w *worker) {
+	if w.retired && w.flying == 0 && len(w.actors) == 0 {
+		n.killWorker(w, "it was retired because of a task that did not return")
+	}
+}
+
+// stopWorker ends a process that has nothing to do.
+func (n *Node) stopWorker(sw *scheduler.Worker) {
+	w, _ := sw.Record.(*worker)
+	if w == nil {
+		return
+	}
+	n.send(w.session, mobulav1.FrameKind_FRAME_KIND_EXIT, &mobulav1.Exit{Reason: "nothing to do"})
+	if w.process == nil {
+		return
+	}
+	if err := n.pool.Stop(w.id, workerStopGrace, workerpool.CauseIdle); err != nil && !errors.Is(err, workerpool.ErrNotRunning) {
+		n.log.Error("worker could not be stopped", "pid", w.process.PID(), "error", err)
+	}
+}
+
+// onWorkerFrame handles what a worker says of its lanes.
+func (n *Node) onWorkerFrame(s *session, kind mobulav1.FrameKind, payload []byte) error {
+	w := s.worker
+	if w == nil {
+		return &wire.ProtocolError{Reason: "frame that only a worker sends"}
+	}
+	switch kind {
+	case mobulav1.FrameKind_FRAME_KIND_BLOCKED:
+		var m mobulav1.Blocked
+		if err := m.UnmarshalVT(payload); err != nil {
+			return err
+		}
+		return n.onBlocked(w, &m)
+	case mobulav1.FrameKind_FRAME_KIND_UNBLOCKED:
+		var m mobulav1.Unblocked
+		if err := m.UnmarshalVT(payload); err != nil {
+			return err
+		}
+		t := n.handles.get(m.GetHandle())
+		switch {
+		case t == nil || t.worker != w:
+		case t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
+			t.unblock()
+			n.lend(t.actor)
+		default:
+			n.sched.Unblocked(&t.sched, n.now)
+		}
+		return nil
+	default:
+		var m mobulav1.Revoked
+		if err := m.UnmarshalVT(payload); err != nil {
+			return err
+		}
+		back, err := n.returned(w, m.GetReturned())
+		if err != nil {
+			return err
+		}
+		if l := w.revoking[m.GetLane()]; l != nil {
+			delete(w.revoking, m.GetLane())
+			n.sched.Revoked(l, back, n.now)
+		}
+		return nil
+	}
+}
+
+func (n *Node) onBlocked(w *worker, m *mobulav1.Blocked) error {
+	back, err := n.returned(w, m.GetReturned())
+	if err != nil {
+		return err
+	}
+	t := n.handles.get(m.GetHandle())
+	switch {
+	case t == nil || t.worker != w:
+		if len(back) > 0 {
+			return &wire.ProtocolError{Reason: "tasks returned by a task that is not there"}
+		}
+	case t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
+		t.actor.blocked++
+		t.blocked = true
+		n.lend(t.actor)
+	default:
+		n.sched.Blocked(&t.sched, back, n.now)
+	}
+	return nil
+}
+
+// returned finds the tasks that a worker gives back.
+func (n *Node) returned(w *worker, numbers []uint64) ([]*scheduler.Task, error) {
+	back := make([]*scheduler.Task, 0, len(numbers))
+	for _, number := range numbers {
+		t := n.handles.get(number)
+		if t == nil {
+			continue // resolved meanwhile
+		}
+		if t.worker != w {
+			return nil, &wire.ProtocolError{Reason: "return of a task that another worker has"}
+		}
+		n.releaseHandle(t)
+		back = append(back, &t.sched)
+	}
+	return back, nil
+}

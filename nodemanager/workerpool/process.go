@@ -1,0 +1,301 @@
+package workerpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/internal/takeover"
+)
+
+const (
+	// endGrace is how long a worker that closed its role connection may take to end by itself.
+	endGrace = time.Second
+	// drainTimeout is how long output is awaited after a worker's end, from a process outside its group that holds the pipe.
+	drainTimeout = time.Second
+)
+
+// Process is one worker process. Its methods may be called from any goroutine.
+type Process struct {
+	job     id.Job
+	worker  id.Worker
+	pid     int // also the number of its group
+	starter *takeover.Starter
+	started time.Time
+	outputs [2]*os.File // read ends of its standard output and error
+	tail    *tail
+	copying sync.WaitGroup // the two goroutines that read outputs
+
+	mu     sync.Mutex
+	cause  Cause       // why the pool ends it; the first cause stays; guarded by mu
+	force  *time.Timer // kills it when its grace is over; guarded by mu
+	ended  bool        // seen to have ended; guarded by mu
+	reaped bool        // guarded by mu
+}
+
+// Job returns the job that the worker belongs to.
+func (pr *Process) Job() id.Job { return pr.job }
+
+// Worker returns the worker's id.
+func (pr *Process) Worker() id.Worker { return pr.worker }
+
+// PID returns the number of the process. After its Exited event it may be another's.
+func (pr *Process) PID() int { return pr.pid }
+
+// Started returns when the process was started.
+func (pr *Process) Started() time.Time { return pr.started }
+
+// Secret is what the worker presents when it opens its session.
+func (pr *Process) Secret() takeover.Secret { return pr.starter.Secret() }
+
+// Conn is the connection to the worker on its role descriptor. From the Ready event on it is free for a session. The pool closes it when the worker has ended;
+// closing it earlier tells the worker that its node has gone.
+func (pr *Process) Conn() *net.UnixConn { return pr.starter.Conn() }
+
+// launch forks the process and begins to read its output.
+func (p *Pool) launch(ctx context.Context, spec Spec) (*Process, error) {
+	starter, err := takeover.New(takeover.Role{
+		Kind: takeover.KindWorker, Node: spec.Node, Job: spec.Job, Worker: spec.Worker,
+		Socket: spec.Socket, Isolated: spec.Isolated, Settings: spec.Settings,
+	}, 3)
+	if err != nil {
+		return nil, err
+	}
+	pr := &Process{job: spec.Job, worker: spec.Worker, starter: starter, tail: new(tail)}
+	writers, err := pr.openOutputs()
+	if err == nil {
+		err = p.fork(ctx, pr, spec, writers)
+	}
+	starter.Started()
+	err = errors.Join(err, closeAll(writers[:]))
+	if pr.pid == 0 { // Once the process exists, a descriptor that did not close well is no reason to end it.
+		return nil, errors.Join(err, closeAll(pr.outputs[:]), starter.Close())
+	}
+	p.capture(pr, spec.LogDir)
+	return pr, nil
+}
+
+// openOutputs makes the two pipes and returns their write ends.
+func (pr *Process) openOutputs() (writers [2]*os.File, err error) {
+	for i := range writers {
+		if pr.outputs[i], writers[i], err = os.Pipe(); err != nil {
+			return writers, fmt.Errorf("make pipe for worker output: %w", err)
+		}
+	}
+	return writers, nil
+}
+
+// closeAll closes files, of which some may be nil.
+func closeAll(files []*os.File) error {
+	var errs []error
+	for _, f := range files {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Pool) fork(ctx context.Context, pr *Process, spec Spec, writers [2]*os.File) error {
+	mark := p.name + "/" + spec.Worker.String()
+	prog := program{
+		executable: spec.Executable,
+		path:       spec.Path,
+		args:       spec.Args,
+		env:        append(environment(os.Environ(), p.cfg.InheritEnv, spec, mark), pr.starter.Env()...),
+		dir:        spec.Dir,
+		files:      []*os.File{p.null, writers[0], writers[1], pr.starter.File()},
+	}
+	var err error
+	if e := p.forker.do(ctx, func() {
+		pr.started = time.Now()
+		pr.pid, err = p.children.fork(prog, true)
+	}); e != nil {
+		return e
+	}
+	return err
+}
+
+// capture starts the goroutines that read the worker's output. They end with its end.
+func (p *Pool) capture(pr *Process, logDir string) {
+	for i, stream := range []Stream{Stdout, Stderr} {
+		c := &capture{
+			limits: p.cfg.Output,
+			tail:   pr.tail,
+			bucket: newBucket(p.cfg.Output.BytesPerSecond, p.cfg.Output.BurstBytes, pr.started),
+			emit:   func(line []byte) { p.log(pr.worker, stream, line) },
+			warn: func(err error) {
+				p.cfg.Logger.Warn("worker output is missing from its log file", "worker", pr.worker, "stream", stream, "error", err)
+			},
+		}
+		if logDir != "" {
+			c.file = &logFile{path: filepath.Join(logDir, fmt.Sprintf("%v.%v", pr.worker, stream)), limit: p.cfg.Output.FileBytesMax}
+		}
+		pr.copying.Go(func() { c.run(pr.outputs[i]) })
+	}
+}
+
+// supervise follows the process to its end and returns the reason. ready is called at most once, before it returns.
+func (p *Pool) supervise(pr *Process, ready func()) ExitReason {
+	ended := make(chan func() (unix.WaitStatus, error), 1)
+	go func() { ended <- awaitEnd(pr.pid) }() // Ends before this function does, as does the next.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	took := make(chan error, 1)
+	go func() { took <- pr.starter.Await(ctx, p.cfg.TakeoverTimeout) }()
+
+	var reap func() (unix.WaitStatus, error)
+	var e ending
+	select {
+	case e.takeoverErr = <-took:
+	case reap = <-ended: // It may have taken over just before: then that is there to be read, and after it the end.
+		pr.killGroup()
+		select {
+		case e.takeoverErr = <-took:
+		case <-time.After(endGrace): // A subprocess outside the group holds the descriptor.
+			cancel()
+			e.takeoverErr = <-took
+		}
+	}
+	if e.takeoverErr == nil {
+		ready()
+	} else if reap == nil {
+		reap, e.forced = pr.giveUp(e.takeoverErr, ended)
+	}
+	if reap == nil {
+		reap = <-ended
+	}
+	return p.bury(pr, reap, e)
+}
+
+// giveUp ends a process that did not take over. One that said so, or closed the connection, is about to end by itself, with a code that tells more.
+func (pr *Process) giveUp(cause error, ended <-chan func() (unix.WaitStatus, error)) (reap func() (unix.WaitStatus, error), forced bool) {
+	var refused *takeover.RefusedError
+	if errors.Is(cause, takeover.ErrClosed) || errors.As(cause, &refused) {
+		select {
+		case reap := <-ended:
+			return reap, false
+		case <-time.After(endGrace):
+		}
+	}
+	pr.killGroup()
+	return <-ended, true
+}
+
+// bury takes care of everything that a process leaves when it has ended.
+func (p *Pool) bury(pr *Process, reap func() (unix.WaitStatus, error), e ending) ExitReason {
+	ended := time.Now()
+	e.cause = pr.noteEnd() // A cause that comes later is not why it ended.
+	pr.killGroup()         // Its subprocesses: the number of the group is still its own.
+	if p.orphans != nil {
+		p.orphans.look() // They may hold the output that is drained now.
+	}
+	pr.drain()
+	if p.guard != nil {
+		p.guard.remove(pr.pid)
+	}
+	status, err := pr.reap(p.children, reap)
+	if closeErr := pr.starter.Close(); closeErr != nil {
+		p.cfg.Logger.Warn("close connection of ended worker", "worker", pr.worker, "error", closeErr)
+	}
+	var r ExitReason
+	if err != nil {
+		p.cfg.Logger.Error("the exit status of a worker was lost: does other code of this process wait for children?", "worker", pr.worker, "error", err)
+		r.Code = -1
+	} else {
+		e.oomCounted = p.oom.claim
+		r = classify(status, e)
+	}
+	r.LastLines, r.Started, r.Ended = pr.tail.lines(), pr.started, ended
+	return r
+}
+
+// drain waits until the output has been read to its end.
+func (pr *Process) drain() {
+	done := make(chan struct{})
+	go func() { pr.copying.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(drainTimeout): // A process outside the group holds them; closing ends the reading.
+	}
+	_ = closeAll(pr.outputs[:]) // Only read from.
+	<-done
+}
+
+// reap frees the number of the process; no signal is sent to it from then on.
+func (pr *Process) reap(c *children, reap func() (unix.WaitStatus, error)) (unix.WaitStatus, error) {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	pr.reaped = true
+	if pr.force != nil {
+		pr.force.Stop()
+	}
+	return c.reap(pr.pid, reap)
+}
+
+// noteEnd marks the process as ended and returns why the pool ended it, if it did.
+func (pr *Process) noteEnd() Cause {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	pr.ended = true
+	return pr.cause
+}
+
+// lives reports whether the process has not been seen to have ended. A nil process is about to be forked.
+func (pr *Process) lives() bool {
+	if pr == nil {
+		return true
+	}
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	return !pr.ended
+}
+
+// stop asks the worker to end and kills its group when the grace is over.
+func (pr *Process) stop(grace time.Duration, cause Cause) error {
+	return pr.end(cause, func() error {
+		if pr.force == nil {
+			pr.force = time.AfterFunc(grace, pr.killGroup)
+		}
+		return unix.Kill(pr.pid, syscall.SIGTERM)
+	})
+}
+
+// kill kills the worker's group at once.
+func (pr *Process) kill(cause Cause) error {
+	return pr.end(cause, func() error { return unix.Kill(-pr.pid, syscall.SIGKILL) })
+}
+
+// end notes the cause and calls send, which may rely on mu and on the process's number.
+func (pr *Process) end(cause Cause, send func() error) error {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	if pr.reaped {
+		return ErrNotRunning
+	}
+	if pr.cause == "" {
+		pr.cause = cause
+	}
+	if err := send(); err != nil {
+		return fmt.Errorf("end worker %v: %w", pr.worker, err)
+	}
+	return nil
+}
+
+// killGroup kills what lives of the group, without a cause of its own.
+func (pr *Process) killGroup() {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	if !pr.reaped {
+		_ = unix.Kill(-pr.pid, syscall.SIGKILL) // Fails when only the zombie is left (on some systems).
+	}
+}
