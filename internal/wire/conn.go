@@ -74,10 +74,18 @@ func NewConn(nc net.Conn, outMax int) *Conn {
 // Send appends a frame. It fails when the frame is too large or the connection has failed.
 func (c *Conn) Send(kind mobulav1.FrameKind, m Message) error { return c.send(kind, m, nil) }
 
-// SendFile appends a frame with a descriptor beside it. The file must stay open until it was written; the connection does not close it.
+// SendFile appends a frame with a descriptor beside it. It takes the file over, also when it fails: it is closed when it was written or
+// the connection has ended.
 func (c *Conn) SendFile(kind mobulav1.FrameKind, m Message, f *os.File) error {
-	return c.send(kind, m, f)
+	err := c.send(kind, m, f)
+	if err != nil {
+		closeFile(f)
+	}
+	return err
 }
+
+// closeFile closes a descriptor that was only passed on: nothing can be lost.
+func closeFile(f *os.File) { _ = f.Close() }
 
 func (c *Conn) send(kind mobulav1.FrameKind, m Message, f *os.File) error {
 	size := m.SizeVT()
@@ -264,6 +272,7 @@ func (c *Conn) writeFiles() (int, error) {
 	}
 	n, _, err := uc.WriteMsgUnix(c.tail[:end], syscall.UnixRights(int(first.file.Fd())), nil)
 	if n > 0 {
+		closeFile(first.file)
 		c.files = c.files[1:]
 	}
 	return n, err
@@ -293,6 +302,9 @@ func (c *Conn) failLocked(err error) {
 		return
 	}
 	c.err = err
+	for _, f := range c.outFiles {
+		closeFile(f.file)
+	}
 	c.out, c.outFiles = nil, nil
 	close(c.done)
 	_ = c.nc.Close() // the connection is given up; its error is c.err
@@ -309,6 +321,12 @@ func (c *Conn) Err() error {
 func (c *Conn) Close() error {
 	c.Fail(ErrClosed)
 	<-c.ended
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	for _, f := range c.files {
+		closeFile(f.file)
+	}
+	c.files = nil
 	return nil
 }
 

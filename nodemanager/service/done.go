@@ -59,6 +59,11 @@ func (n *Node) releaseHandle(t *task) {
 	if t.handle != 0 {
 		n.handles.remove(t.handle)
 		t.worker.flying--
+		for _, o := range t.refs[:t.refArgs] {
+			if v := o.Value(); v != nil && v.Stored && t.worker.session != nil {
+				n.unpin(t.worker.session, o.ID)
+			}
+		}
 		t.handle, t.worker = 0, nil
 		t.unblock()
 	}
@@ -99,7 +104,7 @@ func (n *Node) execute(t *task, w *worker, lane uint32, gpus []uint32) {
 	for i, r := range m.RefArgs {
 		o := t.refs[i]
 		if o.Value().Stored {
-			n.share(s, o)
+			n.share(s, o) // pinned until the outcome comes
 		}
 		resolved = append(resolved, &mobulav1.ResolvedArg{Position: r.GetPosition(), Value: o.Value().Encoded})
 	}

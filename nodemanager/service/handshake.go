@@ -16,6 +16,7 @@ import (
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/wire"
+	"github.com/mobula-dev/mobula/nodemanager/objectstore"
 )
 
 // helloTimeout is how long a client may take to say hello.
@@ -199,6 +200,9 @@ func (n *Node) register(s *session) {
 	n.nextSession++
 	s.id = n.nextSession
 	n.sessions[s.id] = s
+	if err := n.store.Open(objectstore.Session(s.id), s.job.id); err != nil {
+		panic("invariant: " + err.Error())
+	}
 }
 
 // welcome answers Hello.
@@ -223,8 +227,9 @@ func (n *Node) sessionEnded(s *session, err error) {
 		if err != nil && !n.closed {
 			n.log.Info("session ended", "session", s.String(), "error", err)
 		}
-		n.storeSessionGone(s)
 		n.dir.SessionGone(s.id)
+		n.settle() // frees what it held before the store forgets it
+		n.store.SessionGone(objectstore.Session(s.id))
 		if w := s.worker; w != nil {
 			w.session = nil
 			if n.workers[w.id] == w {

@@ -41,6 +41,6 @@ func (n *Node) getActor(s *session, q *mobulav1.GetActor, r *mobulav1.Reply) {
 		r.Error = a.deathOf(mobulav1.Execution_EXECUTION_UNSPECIFIED)
 	default:
 		n.dir.Hold(&a.creation.first, s.id)
-		r.Actor = &mobulav1.ActorFound{ActorId: a.id[:], Class: a.class()}
+		r.Actor = &mobulav1.ActorFound{ActorId: a.id[:], Class: a.tmpl.frame.GetClass()}
 	}
 }

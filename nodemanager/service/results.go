@@ -226,6 +226,9 @@ func (n *Node) onRelease(s *session, payload []byte) error {
 		if o == nil {
 			continue // freed by the end of another session that it was shared with
 		}
+		if v := o.Value(); v != nil && v.Stored && o.HeldBy(s.id) == 1 {
+			n.unpinAll(s, oid)
+		}
 		if err := n.dir.Release(o, s.id); err != nil {
 			return &wire.ProtocolError{Reason: err.Error()}
 		}

@@ -41,7 +41,7 @@ func (h Handle) WaitReady(ctx context.Context) error {
 	if err != nil {
 		return public(err)
 	}
-	_, err = core.Get[any](ctx, rt, h.actor.Object, false)
+	_, err = core.Get[any](ctx, rt, h.actor.Object)
 	return public(err)
 }
 

@@ -127,7 +127,6 @@ func connect(ctx context.Context, c *initConfig) (*core.Runtime, func(context.Co
 	if err != nil {
 		return nil, nil, fmt.Errorf("open this program's executable: %w", err)
 	}
-	defer func() { _ = executable.Close() }() // the node has a descriptor of its own
 	cfg := session.Config{Hello: hello(c), Executable: executable, Notice: printer(c)}
 	var s *session.Session
 	closeNode := func(context.Context) error { return nil }

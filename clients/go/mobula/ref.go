@@ -58,7 +58,7 @@ func (r Ref[T]) Get(ctx context.Context) (T, error) {
 		var zero T
 		return zero, public(err)
 	}
-	v, err := core.Get[T](ctx, rt, r.object, false)
+	v, err := core.Get[T](ctx, rt, r.object)
 	return v, public(err)
 }
 

@@ -4866,7 +4866,8 @@ type WatchRecordsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What changed, in order; records that were there at the start come as puts.
 	Events []*RecordEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	// Everything up to here has been sent: resume after it. 0 while the records of the start are being sent.
+	// Everything up to here has been sent: resume after it. 0 while the records of the start are being sent. The changes of one
+	// command share a revision; when they need several messages, the last one tells it.
 	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	// Whether the records of the start have all been sent.
 	Synced bool `protobuf:"varint,3,opt,name=synced,proto3" json:"synced,omitempty"`

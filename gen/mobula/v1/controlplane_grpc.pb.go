@@ -46,7 +46,8 @@ type ControlPlaneServiceClient interface {
 	GetRecords(ctx context.Context, in *GetRecordsRequest, opts ...grpc.CallOption) (*GetRecordsResponse, error)
 	// ListRecords reads the records of one table in the order of their keys, a page at a time.
 	ListRecords(ctx context.Context, in *ListRecordsRequest, opts ...grpc.CallOption) (*ListRecordsResponse, error)
-	// WatchRecords streams changes of one table in the order in which they happened, each once, all those of one command together.
+	// WatchRecords streams changes of one table in the order in which they happened, each once. A resumed watch begins where the one
+	// before ended.
 	WatchRecords(ctx context.Context, in *WatchRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRecordsResponse], error)
 	// WatchEffects streams what one node shall do. An effect comes again, after a reconnect, until an AckEffects command covers it.
 	WatchEffects(ctx context.Context, in *WatchEffectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEffectsResponse], error)
@@ -155,7 +156,8 @@ type ControlPlaneServiceServer interface {
 	GetRecords(context.Context, *GetRecordsRequest) (*GetRecordsResponse, error)
 	// ListRecords reads the records of one table in the order of their keys, a page at a time.
 	ListRecords(context.Context, *ListRecordsRequest) (*ListRecordsResponse, error)
-	// WatchRecords streams changes of one table in the order in which they happened, each once, all those of one command together.
+	// WatchRecords streams changes of one table in the order in which they happened, each once. A resumed watch begins where the one
+	// before ended.
 	WatchRecords(*WatchRecordsRequest, grpc.ServerStreamingServer[WatchRecordsResponse]) error
 	// WatchEffects streams what one node shall do. An effect comes again, after a reconnect, until an AckEffects command covers it.
 	WatchEffects(*WatchEffectsRequest, grpc.ServerStreamingServer[WatchEffectsResponse]) error

@@ -715,7 +715,9 @@ type Template struct {
 	// Number of results.
 	NumReturns uint32 `protobuf:"varint,6,opt,name=num_returns,json=numReturns,proto3" json:"num_returns,omitempty"`
 	// Options that apply to each call.
-	Options       *Options `protobuf:"bytes,7,opt,name=options,proto3" json:"options,omitempty"`
+	Options *Options `protobuf:"bytes,7,opt,name=options,proto3" json:"options,omitempty"`
+	// Class of the actor that is made or called, "import/path.Type"; empty for a function.
+	Class         string `protobuf:"bytes,8,opt,name=class,proto3" json:"class,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -797,6 +799,13 @@ func (x *Template) GetOptions() *Options {
 		return x.Options
 	}
 	return nil
+}
+
+func (x *Template) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
 }
 
 // RefArg is an argument that is a ref: the node waits for it and the worker gets its value.
@@ -1172,7 +1181,7 @@ const file_mobula_v1_task_proto_rawDesc = "" +
 	"\f_max_retriesB\x0f\n" +
 	"\r_max_restartsB\x13\n" +
 	"\x11_max_task_retriesB\x14\n" +
-	"\x12_max_pending_calls\"\xfd\x01\n" +
+	"\x12_max_pending_calls\"\x93\x02\n" +
 	"\bTemplate\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.mobula.v1.TemplateKindR\x04kind\x12\x12\n" +
@@ -1181,7 +1190,8 @@ const file_mobula_v1_task_proto_rawDesc = "" +
 	"\vfingerprint\x18\x05 \x01(\x04R\vfingerprint\x12\x1f\n" +
 	"\vnum_returns\x18\x06 \x01(\rR\n" +
 	"numReturns\x12,\n" +
-	"\aoptions\x18\a \x01(\v2\x12.mobula.v1.OptionsR\aoptions\"A\n" +
+	"\aoptions\x18\a \x01(\v2\x12.mobula.v1.OptionsR\aoptions\x12\x14\n" +
+	"\x05class\x18\b \x01(\tR\x05class\"A\n" +
 	"\x06RefArg\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\rR\bposition\x12\x1b\n" +
 	"\tobject_id\x18\x02 \x01(\fR\bobjectId\"?\n" +

@@ -3,7 +3,6 @@ package core
 import (
 	"context"
 	"errors"
-	"runtime"
 
 	"github.com/mobula-dev/mobula/clients/go/mobula/internal/codec"
 	"github.com/mobula-dev/mobula/clients/go/mobula/internal/session"
@@ -46,15 +45,4 @@ func RuntimeOf(ctx context.Context, s *session.Session) (*Runtime, error) {
 		return rt, nil
 	}
 	return nil, ErrNoRuntime
-}
-
-// View waits for an object and calls f with a view of its value.
-func View[T any](ctx context.Context, rt *Runtime, o *session.Object, f func(T) error) error {
-	v, err := Get[T](ctx, rt, o, true)
-	if err != nil {
-		return err
-	}
-	err = f(v)
-	runtime.KeepAlive(o) // what v aliases is mapped for as long as the handle is reachable
-	return err
 }

@@ -145,8 +145,12 @@ func (t *template) Key() any { return t.key }
 
 // Template implements session.TemplateSource.
 func (t *template) Template() *mobulav1.Template {
+	class := ""
+	if t.f.Class != nil {
+		class = t.f.Class.Name
+	}
 	return &mobulav1.Template{
-		Kind: t.f.Kind, Name: t.f.Name, Language: mobulav1.Language_LANGUAGE_GO, Fingerprint: t.f.Fingerprint,
+		Class: class, Kind: t.f.Kind, Name: t.f.Name, Language: mobulav1.Language_LANGUAGE_GO, Fingerprint: t.f.Fingerprint,
 		NumReturns: uint32(t.f.Returns), Options: t.options,
 	}
 }

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 
 	"github.com/mobula-dev/mobula/clients/go/mobula/internal/codec"
 	"github.com/mobula-dev/mobula/clients/go/mobula/internal/session"
 	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/internal/segment"
 )
 
 // Put makes an object of a value.
@@ -37,7 +40,7 @@ func (rt *Runtime) seal(ctx context.Context, e codec.Encoded) ([]byte, error) {
 	if e.Size()-len(e.Refs) <= inlineMax {
 		m.Meta, m.Buffers = e.Meta, e.Buffers
 	} else {
-		block, err := rt.Session.Store(ctx, codec.StoredSize(e), func(dst []byte) error { return codec.WriteStored(dst, e) }, Blocker(ctx, rt))
+		block, err := rt.Session.Store(ctx, codec.StoredSize(e), func(dst []byte) error { return codec.WriteStoredWith(dst, e, copyInto) }, Blocker(ctx, rt))
 		if err != nil {
 			return nil, err
 		}
@@ -46,38 +49,55 @@ func (rt *Runtime) seal(ctx context.Context, e codec.Encoded) ([]byte, error) {
 	return m.MarshalVT()
 }
 
-// Open returns the codec's view of an encoded Value, or the error that the value is. The bytes of a stored value stay mapped for as long
-// as hold is reachable.
-func (rt *Runtime) Open(encoded []byte) (codec.Encoded, error) {
+// copyInto copies large buffers with as many CPUs as help.
+func copyInto(dst, src []byte) { segment.CopyInto(dst, src) }
+
+// Opened is an encoded value that can be decoded. A stored one is mapped until Release.
+type Opened struct {
+	codec.Encoded
+	view segment.View
+}
+
+// Release ends the use of the value's memory.
+func (o *Opened) Release() {
+	if err := o.view.Release(); err != nil {
+		Warn("unmap shared memory: " + err.Error())
+	}
+	o.view = segment.View{}
+}
+
+// Open returns the codec's view of an encoded Value, or the error that the value is.
+func (rt *Runtime) Open(encoded []byte) (Opened, error) {
 	var m mobulav1.Value
 	if err := m.UnmarshalVTUnsafe(encoded); err != nil {
-		return codec.Encoded{}, fmt.Errorf("read value: %w", err)
+		return Opened{}, fmt.Errorf("read value: %w", err)
 	}
 	switch m.GetFormat() {
 	case mobulav1.ValueFormat_VALUE_FORMAT_ERROR:
 		e := new(mobulav1.ErrorValue)
 		if err := e.UnmarshalVT(m.GetMeta()); err != nil {
-			return codec.Encoded{}, fmt.Errorf("read error value: %w", err)
+			return Opened{}, fmt.Errorf("read error value: %w", err)
 		}
-		return codec.Encoded{}, FromValue(e)
+		return Opened{}, FromValue(e)
 	case mobulav1.ValueFormat_VALUE_FORMAT_MSGPACK:
 	default:
-		return codec.Encoded{}, &codec.NotPortableError{PythonType: m.GetFormat().String()}
+		return Opened{}, &codec.NotPortableError{PythonType: m.GetFormat().String()}
 	}
 	b := m.GetBlock()
 	if b == nil {
-		return codec.Encoded{Meta: m.GetMeta(), Buffers: m.GetBuffers(), Refs: m.GetRefs()}, nil
+		return Opened{Encoded: codec.Encoded{Meta: m.GetMeta(), Buffers: m.GetBuffers(), Refs: m.GetRefs()}}, nil
 	}
-	stored, err := rt.Session.Mapped(b)
+	view, err := rt.Session.Mapped(b)
 	if err != nil {
-		return codec.Encoded{}, err
+		return Opened{}, err
 	}
-	v, err := codec.OpenStored(stored)
-	if err != nil {
-		return codec.Encoded{}, fmt.Errorf("read stored value: %w", err)
+	o := Opened{view: view}
+	if o.Encoded, err = codec.OpenStored(view.Bytes()); err != nil {
+		o.Release()
+		return Opened{}, fmt.Errorf("read stored value: %w", err)
 	}
-	v.Refs = m.GetRefs()
-	return v, nil
+	o.Refs = m.GetRefs() // the node's list counts: it is what the holds are on
+	return o, nil
 }
 
 // RefSource makes handles for the refs inside one value.
@@ -89,25 +109,58 @@ type RefSource struct {
 // Object returns the handle of a ref.
 func (s *RefSource) Object(oid id.Object) *session.Object { return s.Scope.Object(oid) }
 
-// Get waits for an object and decodes its value.
-func Get[T any](ctx context.Context, rt *Runtime, o *session.Object, view bool) (T, error) {
-	var zero T
+// Get waits for an object and decodes a copy of its value.
+func Get[T any](ctx context.Context, rt *Runtime, o *session.Object) (T, error) {
+	var v T
+	err := use(ctx, rt, o, func(e codec.Encoded, refs codec.RefSource) error {
+		var err error
+		v, err = decode[T](e, codec.Options{Refs: refs})
+		return err
+	})
+	return v, err
+}
+
+// View waits for an object and calls f with a view of its value.
+func View[T any](ctx context.Context, rt *Runtime, o *session.Object, f func(T) error) error {
+	return use(ctx, rt, o, func(e codec.Encoded, refs codec.RefSource) error {
+		v, err := decode[T](e, codec.Options{Refs: refs, View: true})
+		if err != nil {
+			return err
+		}
+		return f(v)
+	})
+}
+
+// use waits for an object and calls f with its value, which is not valid any more when f has returned.
+func use(ctx context.Context, rt *Runtime, o *session.Object, f func(codec.Encoded, codec.RefSource) error) error {
 	encoded, err := o.Await(ctx, Blocker(ctx, rt))
 	if err != nil {
-		return zero, waitError(err)
+		return waitError(err)
 	}
 	e, err := rt.Open(encoded)
 	if err != nil {
-		return zero, err
+		return err
 	}
-	d := codec.Decoder{}
-	options := codec.Options{View: view}
+	defer e.Release()
+	var refs codec.RefSource
 	if len(e.Refs) > 0 {
-		options.Refs = &RefSource{RT: rt, Scope: rt.Session.NewScope(o)}
+		refs = &RefSource{RT: rt, Scope: rt.Session.NewScope(o)}
 	}
-	d.Reset(e, options)
-	v, err := codec.Decode[T](&d)
+	err = f(e.Encoded, refs)
+	runtime.KeepAlive(o) // the handle holds what f reads
+	return err
+}
+
+// decoders are reused: they are too large for the stack of every get.
+var decoders = sync.Pool{New: func() any { return new(codec.Decoder) }}
+
+func decode[T any](e codec.Encoded, o codec.Options) (T, error) {
+	d, _ := decoders.Get().(*codec.Decoder)
+	defer decoders.Put(d)
+	d.Reset(e, o)
+	v, err := codec.Decode[T](d)
 	if err != nil {
+		var zero T
 		return zero, badValue(err)
 	}
 	return v, nil
@@ -135,27 +188,35 @@ type Args struct {
 	dec      codec.Decoder
 	options  codec.Options
 	resolved []*mobulav1.ResolvedArg
+	opened   []Opened // the arguments, and those that were refs, in order
 	count    int
 	at       int
 	params   []string
 	err      error
 }
 
-// NewArgs opens the arguments of an Execute frame. Refs inside belong to the task's scope.
+// NewArgs opens the arguments of an Execute frame. Refs inside belong to the returned scope, which is nil when there are none. Close ends
+// the use of the arguments' memory.
 func NewArgs(rt *Runtime, f *Func, m *mobulav1.Execute) (*Args, *session.Scope, error) {
 	in := &Args{rt: rt, resolved: m.GetResolved(), params: f.Params}
-	e, err := rt.Open(m.GetArgs())
-	if err != nil {
-		return nil, nil, err
-	}
 	var inside []byte
-	inside = append(inside, e.Refs...)
-	for _, r := range in.resolved {
-		v, err := rt.Open(r.GetValue())
-		if err != nil {
-			return nil, nil, err
+	open := func(encoded []byte) error {
+		o, err := rt.Open(encoded)
+		if err == nil {
+			in.opened = append(in.opened, o)
+			inside = append(inside, o.Refs...)
 		}
-		inside = append(inside, v.Refs...)
+		return err
+	}
+	err := open(m.GetArgs())
+	for _, r := range in.resolved {
+		if err == nil {
+			err = open(r.GetValue())
+		}
+	}
+	if err != nil {
+		in.Close()
+		return nil, nil, err
 	}
 	in.options.View = true
 	var sc *session.Scope
@@ -163,11 +224,20 @@ func NewArgs(rt *Runtime, f *Func, m *mobulav1.Execute) (*Args, *session.Scope, 
 		sc = rt.Session.NewTaskScope(inside)
 		in.options.Refs = &RefSource{RT: rt, Scope: sc}
 	}
-	in.dec.Reset(e, in.options)
+	in.dec.Reset(in.opened[0].Encoded, in.options)
 	if in.count, err = in.dec.BeginArray(); err != nil {
+		in.Close()
 		return nil, nil, badValue(err)
 	}
 	return in, sc, nil
+}
+
+// Close ends the use of the arguments' memory: views of it are not valid any more.
+func (in *Args) Close() {
+	for i := range in.opened {
+		in.opened[i].Release()
+	}
+	in.opened = nil
 }
 
 // Next reads the next argument. After an error it returns zero values, and Err the error.
@@ -183,32 +253,19 @@ func Next[T any](in *Args) T {
 		return zero
 	}
 	if len(in.resolved) > 0 && int(in.resolved[0].GetPosition()) == position {
-		r := in.resolved[0]
+		e := in.opened[len(in.opened)-len(in.resolved)].Encoded
 		in.resolved = in.resolved[1:]
 		if err := in.dec.Skip(); err != nil {
 			in.fail(position, err)
 			return zero
 		}
-		return resolved[T](in, position, r)
+		v, err := decode[T](e, in.options)
+		if err != nil {
+			in.fail(position, err)
+		}
+		return v
 	}
 	v, err := codec.Decode[T](&in.dec)
-	if err != nil {
-		in.fail(position, err)
-	}
-	return v
-}
-
-// resolved reads an argument that was a ref.
-func resolved[T any](in *Args, position int, r *mobulav1.ResolvedArg) T {
-	var zero T
-	e, err := in.rt.Open(r.GetValue())
-	if err != nil {
-		in.fail(position, err)
-		return zero
-	}
-	var d codec.Decoder
-	d.Reset(e, in.options)
-	v, err := codec.Decode[T](&d)
 	if err != nil {
 		in.fail(position, err)
 	}

@@ -36,7 +36,7 @@ type WorkerHandler interface {
 type Config struct {
 	// Hello is the first frame; version, pid and credit are filled in.
 	Hello *mobulav1.Hello
-	// Executable goes beside Hello when set.
+	// Executable goes beside Hello when set; the session takes it over.
 	Executable *os.File
 	// Worker gets worker frames; nil for a driver.
 	Worker WorkerHandler
@@ -338,7 +338,7 @@ func (s *Session) fail(err error) {
 		ch <- &mobulav1.Reply{Id: qid, Error: s.lostError()}
 	}
 	s.credit.failLocked()
-	s.store.failLocked(err)
+	s.store.failLocked()
 }
 
 // lostError says that the session ended before an answer came.

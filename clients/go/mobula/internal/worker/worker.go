@@ -260,6 +260,7 @@ func (w *Worker) invoke(c *call, done *mobulav1.Done) (values [][]byte, keep *se
 	if err != nil {
 		return nil, nil, err
 	}
+	defer in.Close()
 	ctx, span, err := w.context(c)
 	if err != nil {
 		return nil, keep, err
@@ -287,6 +288,10 @@ func (w *Worker) invoke(c *call, done *mobulav1.Done) (values [][]byte, keep *se
 	}
 	if out.IsUser(err) {
 		err = &userError{err: err}
+	}
+	if err == nil && len(out.Values) == 0 && f.Returns == 1 { // a function without results
+		core.Set(out, struct{}{})
+		err = out.Err()
 	}
 	return out.Values, keep, err
 }
