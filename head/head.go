@@ -16,6 +16,11 @@ import (
 	"strings"
 	"sync"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/mobula-dev/mobula/controlplane"
+	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/nodemanager/resource"
 	"github.com/mobula-dev/mobula/nodemanager/service"
@@ -57,6 +62,9 @@ type Head struct {
 	listener net.Listener
 	lock     *os.File
 	running  sync.WaitGroup
+	control  *controlplane.Server
+	server   *grpc.Server
+	client   *grpc.ClientConn
 }
 
 // Open starts a head.
@@ -79,6 +87,10 @@ func (h *Head) open() error {
 	if err != nil {
 		return err
 	}
+	client, err := h.openControlPlane()
+	if err != nil {
+		return err
+	}
 	var node id.Node
 	_, _ = rand.Read(node[:]) // never fails: crypto/rand ends the process instead
 	cpus := h.cfg.CPUs
@@ -97,7 +109,7 @@ func (h *Head) open() error {
 	}
 	h.node, err = service.New(service.Config{
 		NodeID: node, Build: h.cfg.Build, Address: h.Address(), Secret: secret, CPUs: runtime.NumCPU(), Resources: request,
-		LogDir: "", StoreBytes: h.cfg.StoreBytes, Logger: h.cfg.Logger, OwnerGone: h.cfg.OwnerGone, OwnProcess: true,
+		LogDir: "", StoreBytes: h.cfg.StoreBytes, Logger: h.cfg.Logger, OwnerGone: h.cfg.OwnerGone, OwnProcess: true, ControlPlane: client, Epoch: 1, PID: os.Getpid(),
 	})
 	if err != nil {
 		return err
@@ -117,6 +129,30 @@ func (h *Head) open() error {
 	return nil
 }
 
+// openControlPlane starts the control plane and connects to it.
+func (h *Head) openControlPlane() (mobulav1.ControlPlaneServiceClient, error) {
+	var err error
+	if h.control, err = controlplane.Open(context.Background(), controlplane.Config{InMemory: true, Logger: h.cfg.Logger}); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(h.cfg.Dir, "api.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the API: %w", err)
+	}
+	h.server = grpc.NewServer()
+	h.control.Register(h.server)
+	h.running.Go(func() {
+		if err := h.server.Serve(l); err != nil {
+			h.cfg.Logger.Error("the API ended", "error", err)
+		}
+	})
+	if h.client, err = grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
+		return nil, fmt.Errorf("connect to the control plane: %w", err)
+	}
+	return mobulav1.NewControlPlaneServiceClient(h.client), nil
+}
+
 // Address returns what drivers connect to.
 func (h *Head) Address() string { return "unix:" + filepath.Join(h.cfg.Dir, socketName) }
 
@@ -133,6 +169,15 @@ func (h *Head) Close() error {
 	}
 	if h.node != nil {
 		errs = append(errs, h.node.Close())
+	}
+	if h.client != nil {
+		errs = append(errs, h.client.Close())
+	}
+	if h.server != nil {
+		h.server.Stop()
+	}
+	if h.control != nil {
+		errs = append(errs, h.control.Close())
 	}
 	h.running.Wait()
 	return errors.Join(errs...)

@@ -61,6 +61,8 @@ type actor struct {
 	noHandles   bool
 	name        string
 	namespace   string
+	alias       *actor // the actor of that name that existed before
+	traceparent string // of the creation, to which calls are linked
 
 	queues  []*callQueue // callers in the order of their first call
 	bySess  map[ownership.Session]*callQueue
@@ -89,7 +91,7 @@ func (q *callQueue) push(t *task) {
 }
 
 // createActor enters an actor and schedules its constructor.
-func (n *Node) createActor(s *session, t *task) {
+func (n *Node) createActor(t *task) {
 	o := t.tmpl.options
 	a := &actor{
 		id: t.id, tmpl: t.tmpl, job: t.job, state: actorCreating, incarnation: 1, restarts: o.GetMaxRestarts(), creation: t,
@@ -106,11 +108,12 @@ func (n *Node) createActor(s *session, t *task) {
 			n.dir.Retain(r)
 		}
 	}
-	if a.name == "" {
-		n.schedule(t)
+	if a.name != "" {
+		n.claimName(a, t)
 		return
 	}
-	n.claimName(s, a, t)
+	n.recordActor(a, nil)
+	n.schedule(t)
 }
 
 // callActor queues a call.
@@ -277,6 +280,7 @@ func (n *Node) constructed(a *actor, w *worker, lane *scheduler.Lane) {
 	a.state, a.worker, a.lane, a.recreation = actorAlive, w, lane, nil
 	w.actors[a.id] = a
 	lane.Record = a
+	n.recordAlive(a)
 	n.pump(a)
 	if a.noHandles {
 		n.endActor(a, outOfScope(a), false)
@@ -285,7 +289,15 @@ func (n *Node) constructed(a *actor, w *worker, lane *scheduler.Lane) {
 
 // handleDropped is told when no handle of an actor and no call to it is left.
 func (n *Node) handleDropped(a *actor) {
-	if a == nil || a.state == actorDead {
+	switch {
+	case a == nil:
+		return
+	case a.alias != nil:
+		delete(n.actors, a.id)
+		n.dir.Drop(&a.alias.creation.first)
+		return
+	case a.state == actorDead:
+		delete(n.actors, a.id)
 		return
 	}
 	a.noHandles = true
@@ -324,6 +336,11 @@ func (n *Node) endActor(a *actor, death *mobulav1.ErrorValue, kill bool) {
 		n.dir.Drop(r)
 	}
 	a.spec, a.specRefs, a.worker = nil, nil, nil
+	n.recordDeath(a, death, true)
+	n.deadActors = appendBounded(n.deadActors, a)
+	if a.noHandles {
+		delete(n.actors, a.id)
+	}
 }
 
 // failCalls fails every call of a dead actor.
@@ -360,6 +377,7 @@ func (n *Node) crashed(a *actor, cause *mobulav1.ErrorValue) {
 	}
 	n.interruptCalls(a, cause)
 	a.state, a.worker = actorRestarting, nil
+	n.recordDeath(a, cause, false)
 	a.incarnation++
 	n.recreate(a)
 }

@@ -170,6 +170,9 @@ func staleFunctions(want map[string]uint64, have []*mobulav1.FunctionInfo) []str
 
 // openDriver starts a job for a driver's session.
 func (n *Node) openDriver(s *session, h *mobulav1.Hello, executable *os.File, owner bool) error {
+	if n.draining != "" {
+		return refuse(mobulav1.ErrorKind_ERROR_KIND_UNAVAILABLE, "use another node", "the node takes no new work: %s", n.draining)
+	}
 	if len(h.GetNamespace()) > n.limits.name {
 		return refuse(mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, "", "namespace is longer than %d bytes", n.limits.name)
 	}
@@ -191,6 +194,7 @@ func (n *Node) openDriver(s *session, h *mobulav1.Hello, executable *os.File, ow
 	n.jobs[j.id] = j
 	s.job = j
 	n.register(s)
+	n.recordJobStart(j, h.GetPid())
 	n.prestart(j)
 	return nil
 }

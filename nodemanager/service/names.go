@@ -4,28 +4,66 @@ import (
 	"fmt"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/nodemanager/ownership"
 )
 
-// nameKey is where an actor's name counts.
-type nameKey struct{ namespace, name string }
-
-// claimName takes the name for an actor before it is made.
-func (n *Node) claimName(s *session, a *actor, t *task) {
-	key := nameKey{namespace: a.namespace, name: a.name}
-	if taken := n.names[key]; taken != nil && taken.state != actorDead {
-		a.name = ""
-		if a.tmpl.options.GetGetIfExists() {
-			n.aliasActor(a, taken, t)
-			return
+// claimName takes the name for an actor before it is made: the control plane decides who has it.
+func (n *Node) claimName(a *actor, t *task) {
+	n.recordActor(a, func(r *mobulav1.CommandResult, failed *mobulav1.ErrorValue) {
+		if t.done {
+			return // cancelled, or its job has ended
 		}
-		n.fail(t, &mobulav1.ErrorValue{
-			Kind:      mobulav1.ErrorKind_ERROR_KIND_ALREADY_EXISTS,
-			Message:   fmt.Sprintf("an actor with the name %q exists in namespace %q", key.name, key.namespace),
-			Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
-			Hint:      "get it by its name, or use the option GetIfExists",
-		})
+		switch {
+		case failed != nil:
+			n.fail(t, failed)
+		case r.GetCode() == mobulav1.ResultCode_RESULT_CODE_OK && r.GetExisted():
+			n.alias(a, t, r.GetActorId())
+		case r.GetCode() == mobulav1.ResultCode_RESULT_CODE_OK:
+			n.schedule(t)
+		case r.GetCode() == mobulav1.ResultCode_RESULT_CODE_ALREADY_EXISTS:
+			n.fail(t, &mobulav1.ErrorValue{
+				Kind:      mobulav1.ErrorKind_ERROR_KIND_ALREADY_EXISTS,
+				Message:   fmt.Sprintf("an actor with the name %q exists in namespace %q", a.name, a.namespace),
+				Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
+				Hint:      "get it by its name, or use the option GetIfExists",
+			})
+		default:
+			n.fail(t, t.invalid(r.GetMessage()))
+		}
+	})
+}
+
+// alias makes the handle of a creation that found an actor of its name a handle of that actor.
+func (n *Node) alias(a *actor, t *task, existing []byte) {
+	aid, err := id.FromBytes[id.Actor](existing)
+	if err != nil {
+		n.fail(t, t.invalid(err.Error()))
 		return
 	}
-	n.names[key] = a
-	n.schedule(t)
+	target := n.actors[aid]
+	if target == nil || target.state == actorDead {
+		n.fail(t, unknownActor(aid))
+		return
+	}
+	if target.tmpl.frame.GetClass() != a.tmpl.frame.GetClass() {
+		n.fail(t, t.invalid(fmt.Sprintf("the actor %q is a %s, not a %s", a.name, target.tmpl.frame.GetClass(), a.tmpl.frame.GetClass())))
+		return
+	}
+	a.state, a.alias = actorDead, target
+	a.death = &mobulav1.ErrorValue{Message: "another actor of that name is used"}
+	n.dir.Retain(&target.creation.first)
+	n.actors[a.id] = target
+	n.resolve(&t.first, emptyValue())
+	n.finish(t)
+}
+
+// emptyValue is the outcome of what has no result: an encoded nil.
+func emptyValue() *ownership.Value {
+	v := mobulav1.Value{Format: mobulav1.ValueFormat_VALUE_FORMAT_MSGPACK, Meta: []byte{0xc0}}
+	encoded, err := v.MarshalVT()
+	if err != nil {
+		panic("invariant: a Value encodes: " + err.Error())
+	}
+	return &ownership.Value{Encoded: encoded, Size: uint64(len(encoded))}
 }

@@ -25,10 +25,15 @@ import (
 	"github.com/mobula-dev/mobula/nodemanager/workerpool"
 )
 
-// Config of a node's service. NodeID, Resources and Logger are required.
+// Config of a node's service. NodeID, Epoch, Resources, ControlPlane and Logger are required.
 type Config struct {
 	// NodeID names this life of the node.
 	NodeID id.Node
+	// Epoch counts the lives of the node in its directory, from 1.
+	Epoch uint64
+	// Hostname and PID are for state listings.
+	Hostname string
+	PID      int
 	// Build is the version that clients see.
 	Build string
 	// Address is how clients reach the node, for state listings.
@@ -95,7 +100,8 @@ type Node struct {
 	nextSession ownership.Session
 	jobs        map[id.Job]*job
 	actors      map[id.Actor]*actor
-	names       map[nameKey]*actor
+	recorder    recorder
+	draining    string // why no new jobs are taken; empty when they are
 	workers     map[id.Worker]*worker
 	handles     handles
 	templates   uint32
@@ -113,6 +119,7 @@ type Node struct {
 	scratchExecute mobulav1.Execute
 	scratchDone    mobulav1.Done
 	scratchRelease mobulav1.Release
+	scratchSpan    telemetry.Span
 }
 
 // workerExit is the end of a worker, for listings.
@@ -136,6 +143,9 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Logger == nil {
 		return nil, errors.New("configure node: Logger is nil")
 	}
+	if cfg.ControlPlane == nil {
+		return nil, errors.New("configure node: ControlPlane is nil")
+	}
 	if cfg.JobBytes == 0 {
 		cfg.JobBytes = 512 << 20
 	}
@@ -157,7 +167,7 @@ func New(cfg Config) (*Node, error) {
 		started: time.Now(), startedAt: time.Now(), dir: ownership.New(), sched: sched, resources: set,
 		limits:   limits{name: 256, labels: 64, templates: 65_535, maxCallSite: 4096, callSites: 65_535, args: 10_000, returns: 10_000},
 		sessions: make(map[ownership.Session]*session), jobs: make(map[id.Job]*job), actors: make(map[id.Actor]*actor),
-		names: make(map[nameKey]*actor), workers: make(map[id.Worker]*worker), startErrors: make(map[id.Job]error),
+		workers: make(map[id.Worker]*worker), startErrors: make(map[id.Job]error),
 	}
 	if err := n.store.init(n); err != nil {
 		cancel()
@@ -172,6 +182,10 @@ func New(cfg Config) (*Node, error) {
 		cancel()
 		return nil, fmt.Errorf("configure node: %w", err)
 	}
+	n.recorder.init(cfg.ControlPlane)
+	n.background.Go(n.runRecorder)
+	n.background.Go(n.runEffects)
+	n.locked(n.recordNode)
 	return n, nil
 }
 

@@ -22,6 +22,7 @@ type session struct {
 	callSites []string
 	wantsLogs bool
 	goodbye   bool // the client said that it ends
+	queries   int  // under way at the control plane
 
 	sequence uint64 // of the last Submit
 	flow     flow

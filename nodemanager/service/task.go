@@ -164,7 +164,7 @@ func (n *Node) start(s *session, t *task, m *mobulav1.Submit) {
 	}
 	switch t.tmpl.kind {
 	case mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR:
-		n.createActor(s, t)
+		n.createActor(t)
 	case mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
 		n.callActor(s, t, m.GetActorId())
 	default:

@@ -134,14 +134,18 @@ func (n *Node) workerEnded(wid id.Worker, exit workerpool.ExitReason) {
 	clear(w.actors)
 }
 
+// pid returns the process id, 0 before it is known.
+func (w *worker) pid() int32 {
+	if w.process == nil {
+		return 0
+	}
+	return int32(w.process.PID())
+}
+
 // crash is what the end of a process means for what it was doing.
 func (n *Node) crash(w *worker, exit workerpool.ExitReason) *mobulav1.ErrorValue {
-	pid := int32(0)
-	if w.process != nil {
-		pid = int32(w.process.PID())
-	}
 	e := &mobulav1.ErrorValue{
-		Kind: mobulav1.ErrorKind_ERROR_KIND_WORKER_CRASHED, Message: exit.String(), Pid: pid,
+		Kind: mobulav1.ErrorKind_ERROR_KIND_WORKER_CRASHED, Message: exit.String(), Pid: w.pid(),
 		Execution: mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED,
 	}
 	if w.killed != "" {

@@ -1,0 +1,54 @@
+package service
+
+import (
+	"fmt"
+
+	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/nodemanager/ownership"
+)
+
+// explainObject says what an object waits for, for people.
+func (n *Node) explainObject(o *ownership.Object) string {
+	if v := o.Value(); v != nil {
+		if v.Failed {
+			return "failed: " + decodeError(v.Encoded).GetMessage()
+		}
+		return fmt.Sprintf("ready, %d bytes", v.Size)
+	}
+	t, ok := o.Maker.(*task)
+	if !ok {
+		return "being put"
+	}
+	where := t.tmpl.name
+	if site := t.from.callSite(t.callSite); site != "" {
+		where += ", submitted at " + site
+	}
+	switch {
+	case t.handle != 0:
+		return fmt.Sprintf("%s: attempt %d runs in process %d", where, t.attempt, t.worker.pid())
+	case t.missing > 0:
+		return fmt.Sprintf("%s: waits for %d arguments: %s", where, t.missing, n.explainArgs(t))
+	case t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
+		return fmt.Sprintf("%s: waits for actor %s, which is %v, with %d calls waiting and %d at its process", where, t.actor, t.actor.state, t.actor.waiting, t.actor.flying)
+	default:
+		return fmt.Sprintf("%s: %v", where, n.sched.Explain(&t.sched, n.now))
+	}
+}
+
+// explainArgs names the arguments that a task waits for.
+func (n *Node) explainArgs(t *task) string {
+	text := ""
+	for _, o := range t.refs[:t.refArgs] {
+		if o.Value() != nil {
+			continue
+		}
+		if text != "" {
+			text += ", "
+		}
+		text += o.ID.String()
+		if m, ok := o.Maker.(*task); ok {
+			text += " (" + m.tmpl.name + ")"
+		}
+	}
+	return text
+}
