@@ -235,6 +235,9 @@ func (n *Node) onCallSite(s *session, payload []byte) error {
 	if int(c.GetId()) != len(s.callSites)+1 {
 		return &wire.ProtocolError{Reason: fmt.Sprintf("call site %d after %d", c.GetId(), len(s.callSites))}
 	}
+	if len(s.callSites) >= n.limits.callSites {
+		return &wire.ProtocolError{Reason: fmt.Sprintf("more than %d call sites", n.limits.callSites)}
+	}
 	if len(c.GetLocation()) > n.limits.maxCallSite {
 		return &wire.ProtocolError{Reason: "call site too long"}
 	}

@@ -37,13 +37,7 @@ func Task(ctx context.Context) (info TaskInfo, ok bool) {
 		info.ActorID = t.Actor.String()
 	}
 	if len(t.Resources) > 0 {
-		info.Resources = make(map[string]float64, len(t.Resources))
-		for name, u := range t.Resources {
-			info.Resources[name] = float64(u) / unitsPerOne
-			if name == "memory" {
-				info.Resources[name] = float64(u)
-			}
-		}
+		info.Resources = quantities(t.Resources)
 	}
 	for _, g := range t.GPUs {
 		info.GPUs = append(info.GPUs, int(g))

@@ -18,6 +18,9 @@ import (
 // inlineMax is the longest argument list or value that goes inline; longer ones go through the object store.
 const inlineMax = 100 << 10
 
+// argsMax is the most arguments of a call.
+const argsMax = 10_000
+
 // Call is one call under construction: begun, given its arguments in order, submitted.
 type Call struct {
 	ctx   context.Context
@@ -44,6 +47,10 @@ func Begin(ctx context.Context, f *Func, args int, options []Option) *Call {
 		return c
 	}
 	if c.tmpl, c.err = templateOf(f, options); c.err != nil {
+		return c
+	}
+	if args > argsMax {
+		c.err = fmt.Errorf("%s: %d arguments; the most is %d", f.Name, args, argsMax)
 		return c
 	}
 	c.enc, _ = encoders.Get().(*codec.Encoder)

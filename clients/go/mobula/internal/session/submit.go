@@ -165,6 +165,9 @@ func (s *Session) templateLocked(src TemplateSource) (uint32, error) {
 	return t.GetId(), nil
 }
 
+// callSitesMax is how many places a session may register; calls from others name none.
+const callSitesMax = 65_535
+
 // callSiteLocked returns the number of a place in the source.
 func (s *Session) callSiteLocked(pc uintptr) (uint32, error) {
 	if pc == 0 {
@@ -172,6 +175,9 @@ func (s *Session) callSiteLocked(pc uintptr) (uint32, error) {
 	}
 	if n, ok := s.callSites[pc]; ok {
 		return n, nil
+	}
+	if len(s.callSites) >= callSitesMax {
+		return 0, nil
 	}
 	frame, _ := runtime.CallersFrames([]uintptr{pc}).Next()
 	site := mobulav1.CallSite{Id: uint32(len(s.callSites) + 1), Location: frame.File + ":" + strconv.Itoa(frame.Line)}
