@@ -92,7 +92,7 @@ func TestExtentsNeverOverlapAndAlwaysCoalesce(t *testing.T) {
 			},
 			"free": func(t *rapid.T) {
 				if len(live) == 0 {
-					t.Skip("nothing is allocated")
+					return
 				}
 				id := rapid.IntRange(1, last).Filter(func(id int) bool { return live[id].n > 0 }).Draw(t, "id")
 				r := live[id]

@@ -114,27 +114,27 @@ func (n *node) questions() int {
 }
 
 // newTestWriter returns a Writer that is closed with the test.
-func newTestWriter(t testing.TB, cfg WriterConfig, g Granter) *Writer {
-	t.Helper()
+func newTestWriter(tb testing.TB, cfg WriterConfig, g Granter) *Writer {
+	tb.Helper()
 	w := NewWriter(cfg, g)
-	t.Cleanup(func() { must(t, w.Close()) })
+	tb.Cleanup(func() { must(tb, w.Close()) })
 	return w
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // acquire allocates, asking the node if need be.
-func acquire(t testing.TB, w *Writer, size uint64) (Block, []byte) {
-	t.Helper()
-	b, buf, err := w.Acquire(t.Context(), size)
-	must(t, err)
+func acquire(tb testing.TB, w *Writer, size uint64) (Block, []byte) {
+	tb.Helper()
+	b, buf, err := w.Acquire(tb.Context(), size)
+	must(tb, err)
 	if uint64(len(buf)) != size || b.Size != size || b.Offset%PageBytes != 0 {
-		t.Fatalf("acquired %v and %d bytes, want %d", b, len(buf), size)
+		tb.Fatalf("acquired %v and %d bytes, want %d", b, len(buf), size)
 	}
 	return b, buf
 }
@@ -153,9 +153,9 @@ func samePattern(buf []byte, seed int) bool {
 }
 
 // dup returns a descriptor as a reader would receive it.
-func dup(t testing.TB, f *os.File) *os.File {
-	t.Helper()
+func dup(tb testing.TB, f *os.File) *os.File {
+	tb.Helper()
 	fd, err := unix.Dup(int(f.Fd()))
-	must(t, err)
+	must(tb, err)
 	return os.NewFile(uintptr(fd), "reader")
 }

@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"sync"
@@ -80,9 +81,7 @@ func (m *Mapper) Add(segment uint32, f *os.File, length uint64) (err error) {
 func (m *Mapper) replace(change func(map[uint32]*mapping)) {
 	old := *m.table.Load()
 	t := make(map[uint32]*mapping, len(old)+1)
-	for id, mp := range old {
-		t[id] = mp
-	}
+	maps.Copy(t, old)
 	change(t)
 	m.table.Store(&t)
 }
@@ -97,8 +96,8 @@ func (m *Mapper) View(b Block) (View, error) {
 	if length := uint64(len(mp.data)); b.Offset > length || b.Size > length-b.Offset {
 		return View{}, fmt.Errorf("view block %v: %w of %d bytes", b, ErrOutOfBounds, length)
 	}
-	if mp.views.Add(1) < 0 { // it was dropped since it was found; this view may not begin
-		return View{}, errors.Join(fmt.Errorf("view block %v: %w", b, ErrUnknownSegment), mp.add(-1))
+	if ok, err := mp.begin(); !ok {
+		return View{}, errors.Join(fmt.Errorf("view block %v: %w", b, ErrUnknownSegment), err)
 	}
 	return View{m: mp, bytes: mp.data[b.Offset:b.End():b.End()]}, nil
 }
@@ -112,6 +111,14 @@ func (v View) Release() error {
 		return nil
 	}
 	return v.m.add(-1)
+}
+
+// begin counts a view, unless the segment was dropped since it was found in the table.
+func (mp *mapping) begin() (ok bool, err error) {
+	if mp.views.Add(1) < 0 {
+		return false, mp.add(-1)
+	}
+	return true, nil
 }
 
 // add changes the count of views and unmaps the segment when it was dropped and the last view went.

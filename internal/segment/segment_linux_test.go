@@ -9,17 +9,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-func newTestSegment(t testing.TB, length uint64) *Segment {
-	t.Helper()
+func newTestSegment(tb testing.TB, length uint64) *Segment {
+	tb.Helper()
 	s, err := Create("mobula-test", length)
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Close()) })
+	must(tb, err)
+	tb.Cleanup(func() { must(tb, s.Close()) })
 	return s
 }
 
@@ -109,17 +108,20 @@ func TestCheckRefusesWhatMayKillAReader(t *testing.T) {
 		"may be sealed":                  {made(0, all&^unix.F_SEAL_SEAL), 2 * length, false},
 		"huge pages that may be missing": {made(unix.MFD_HUGETLB|unix.MFD_HUGE_2MB, all), 2 * length, false},
 		"a file": {func(t *testing.T) *os.File {
+			t.Helper()
 			f, err := os.Create(filepath.Join(t.TempDir(), "f"))
 			must(t, err)
 			must(t, f.Truncate(length))
 			return f
 		}, length, false},
 		"a directory": {func(t *testing.T) *os.File {
+			t.Helper()
 			f, err := os.Open(t.TempDir())
 			must(t, err)
 			return f
 		}, PageBytes, false},
 		"a pipe": {func(t *testing.T) *os.File {
+			t.Helper()
 			r, w, err := os.Pipe()
 			must(t, err)
 			must(t, w.Close())
@@ -144,12 +146,12 @@ func TestCheckRefusesWhatMayKillAReader(t *testing.T) {
 }
 
 // resident returns for each page of the first n bytes whether it has memory.
-func resident(t testing.TB, s *Segment, n uint64) []bool {
-	t.Helper()
+func resident(tb testing.TB, s *Segment, n uint64) []bool {
+	tb.Helper()
 	vec := make([]byte, n/PageBytes)
 	_, _, errno := unix.Syscall(unix.SYS_MINCORE, addressOf(s.data), uintptr(n), addressOf(vec))
 	if errno != 0 {
-		t.Fatal(errno)
+		tb.Fatal(errno)
 	}
 	got := make([]bool, len(vec))
 	for i := range vec {
@@ -247,17 +249,17 @@ func TestClosedSegmentsLeaveNothingBehind(t *testing.T) {
 }
 
 // traces counts the descriptors and mappings of this process whose name contains a word.
-func traces(t testing.TB, word string) (fds, maps int) {
-	t.Helper()
+func traces(tb testing.TB, word string) (fds, maps int) {
+	tb.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
-	must(t, err)
+	must(tb, err)
 	for _, e := range entries {
 		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.Contains(to, word) {
 			fds++
 		}
 	}
 	all, err := os.ReadFile("/proc/self/maps")
-	must(t, err)
+	must(tb, err)
 	return fds, bytes.Count(all, []byte(word))
 }
 
@@ -276,11 +278,11 @@ func startRole(t *testing.T, role string) (*exec.Cmd, *net.UnixConn) {
 	return cmd, conn
 }
 
-func connOf(t testing.TB, f *os.File) *net.UnixConn {
-	t.Helper()
+func connOf(tb testing.TB, f *os.File) *net.UnixConn {
+	tb.Helper()
 	c, err := net.FileConn(f)
-	must(t, errors.Join(err, f.Close()))
-	t.Cleanup(func() { must(t, c.Close()) })
+	must(tb, errors.Join(err, f.Close()))
+	tb.Cleanup(func() { must(tb, c.Close()) })
 	return c.(*net.UnixConn) //nolint:errcheck // the socket pair is one of Unix sockets
 }
 
@@ -325,7 +327,7 @@ func TestAnotherProcessReadsAndCannotWrite(t *testing.T) {
 	}
 	// It then writes to the object, which must end it, and only it.
 	var exit *exec.ExitError
-	if err := cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).ExitStatus() != 2 {
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 2 {
 		t.Errorf("the reader that wrote ended with %v, want a fatal error", err)
 	}
 	if !samePattern(buf, 42) {

@@ -34,8 +34,8 @@ type Granter interface {
 	// Grant asks for a segment with room for an object of size bytes, and waits for it. When ctx ends first the request is
 	// withdrawn, and a grant that crosses the withdrawal is given back.
 	Grant(ctx context.Context, size uint64) (Grant, error)
-	// Announce passes the segment's descriptor to the node. It must be on its way before any later message is. The descriptor
-	// stays open at least until the node says that every object in the segment is freed.
+	// Announce passes the segment's descriptor to the node, before any later message. It is the Writer's, and only sure to be open
+	// during the call: an implementation that sends later sends a duplicate.
 	Announce(g Grant, f *os.File) error
 	// GiveBack tells the node that the segment will not be used again. It must not call the Writer.
 	GiveBack(segment uint32)

@@ -1,6 +1,7 @@
 package objectstore
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -22,15 +23,24 @@ func (s *Store) checkSegments() error {
 	var used, objectBytes, pinnedBytes uint64
 	objects := 0
 	perJob := map[*job]job{}
+	inside := map[*seg][]*object{}
+	for _, o := range s.objects {
+		inside[o.seg] = append(inside[o.seg], o)
+	}
 	for number, sg := range s.segments {
 		used += sg.length
-		objects += len(sg.objects)
+		objects += len(sg.places)
+		slices.SortFunc(inside[sg], func(a, b *object) int { return cmp.Compare(a.block.Offset, b.block.Offset) })
+		if len(inside[sg]) != len(sg.places) {
+			return fmt.Errorf("segment %d has %d places for %d objects", number, len(sg.places), len(inside[sg]))
+		}
 		j := perJob[sg.job]
 		j.segments++
 		j.segmentBytes += sg.length
 		end := uint64(0)
-		for _, o := range sg.objects {
-			if o.block.Offset < end || o.block.End() > sg.length || o.seg != sg || s.objects[o.id] != o || o.block.Segment != number {
+		for i, o := range inside[sg] {
+			if o.block.Offset < end || o.block.End() > sg.length || s.objects[o.id] != o || o.block.Segment != number ||
+				sg.places[i] != (place{o.block.Offset, o.block.End()}) {
 				return fmt.Errorf("object %v at %v in segment %d", o.id, o.block, number)
 			}
 			if o.freed && o.pins == 0 {
@@ -45,7 +55,7 @@ func (s *Store) checkSegments() error {
 		}
 		perJob[sg.job] = j
 		switch {
-		case sg.owner == nil && len(sg.objects) == 0:
+		case sg.owner == nil && len(sg.places) == 0:
 			return fmt.Errorf("segment %d has neither writer nor objects", number)
 		case sg.owner != nil && (sg.owner.segments[number] != sg || s.sessions[sg.owner.id] != sg.owner):
 			return fmt.Errorf("segment %d is not its writer's", number)
@@ -81,8 +91,8 @@ func (s *Store) checkSessions() error {
 		var segmentBytes, live, held, pinned uint64
 		for _, sg := range c.segments {
 			segmentBytes += sg.length
-			for _, o := range sg.objects {
-				live += o.block.Size
+			for _, p := range sg.places {
+				live += p.end - p.offset
 			}
 		}
 		for _, o := range s.objects {

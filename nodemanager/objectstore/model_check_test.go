@@ -87,7 +87,7 @@ func (m *model) apply(t *rapid.T, effects []Effect) {
 				t.Fatal(err)
 			}
 		case Collect:
-			if m.clients[e.Session] == nil || e.Length == 0 || (m.now != m.collected && m.now.Before(m.collected.Add(time.Second))) {
+			if m.clients[e.Session] == nil || e.Length == 0 || (!m.now.Equal(m.collected) && m.now.Before(m.collected.Add(time.Second))) {
 				t.Fatalf("collect %+v", e)
 			}
 			m.collected = m.now
@@ -108,9 +108,11 @@ func (m *model) granted(t *rapid.T, e Effect) {
 	}
 	m.queue = slices.Delete(m.queue, i, i+1)
 	m.served[r.job] = map[id.Job]int{}
+	told := map[id.Job]bool{r.job: true}
 	for _, q := range m.queue {
-		if q.job != r.job {
-			if m.served[q.job][r.job]++; m.served[q.job][r.job] > len(m.queue)+1 {
+		if !told[q.job] {
+			told[q.job] = true
+			if m.served[q.job][r.job]++; m.served[q.job][r.job] > 1 {
 				t.Fatalf("job %v is passed over", q.job)
 			}
 		}
@@ -126,29 +128,13 @@ func (m *model) drain(t *rapid.T) {
 	m.check(t)
 	for len(m.queue) > 0 {
 		before := len(m.queue)
-		for oid, o := range m.objects {
-			if o.held {
-				o.held = false
-				m.store.Free(oid)
-				m.settle(oid)
-			}
-		}
-		for sid, c := range m.clients {
-			for oid, n := range c.pins {
-				delete(c.pins, oid)
-				for range n {
-					if err := m.store.Unpin(sid, oid); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if m.objects[oid] != nil {
-					m.settle(oid)
-				}
-			}
+		m.freeAll()
+		for _, sid := range sortedKeys(m.clients, compareNumbers[Session]) {
+			m.unpinAll(t, sid)
 		}
 		m.check(t)
-		for number, s := range m.segments {
-			if err := m.store.GiveBack(s.owner, number); err != nil {
+		for _, number := range sortedKeys(m.segments, compareNumbers[uint32]) {
+			if err := m.store.GiveBack(m.segments[number].owner, number); err != nil {
 				t.Fatal(err)
 			}
 			m.end(number)
@@ -158,18 +144,36 @@ func (m *model) drain(t *rapid.T) {
 			t.Fatalf("%d are left waiting", before)
 		}
 	}
-	for sid := range m.clients {
+	for _, sid := range sortedKeys(m.clients, compareNumbers[Session]) {
 		m.kill(sid)
 	}
-	for oid, o := range m.objects {
-		if o.held {
+	m.freeAll()
+	m.check(t)
+	if s := m.store; s.used != 0 || len(s.jobs)+len(s.objects)+len(s.segments)+len(s.sessions)+len(s.turns) != 0 {
+		t.Fatal("something is left")
+	}
+}
+
+func (m *model) freeAll() {
+	for _, oid := range sortedKeys(m.objects, compareObjects) {
+		if o := m.objects[oid]; o.held {
 			o.held = false
 			m.store.Free(oid)
 			m.settle(oid)
 		}
 	}
-	m.check(t)
-	if s := m.store; s.used != 0 || len(s.jobs)+len(s.objects)+len(s.segments)+len(s.sessions)+len(s.turns) != 0 {
-		t.Fatal("something is left")
+}
+
+func (m *model) unpinAll(t *rapid.T, sid Session) {
+	c := m.clients[sid]
+	for _, oid := range sortedKeys(c.pins, compareObjects) {
+		n := c.pins[oid]
+		delete(c.pins, oid)
+		for range n {
+			if err := m.store.Unpin(sid, oid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.settle(oid)
 	}
 }

@@ -1,6 +1,8 @@
 package objectstore
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"maps"
@@ -15,8 +17,8 @@ import (
 )
 
 const (
-	modelCapacity = 1 << 20
-	modelSegment  = 128 << 10
+	modelCapacity = 512 << 10
+	modelSegment  = 64 << 10
 )
 
 // model is a dumb account of what clients were told and did, kept without looking into the store.
@@ -83,55 +85,55 @@ func TestStoreAgreesWithTheModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel(t)
-		t.Repeat(map[string]func(*rapid.T){
-			"":         m.check,
-			"open":     m.open,
-			"request":  m.request,
-			"request2": m.request,
-			"withdraw": m.withdraw,
-			"announce": m.announce,
-			"seal":     m.seal,
-			"seal2":    m.seal,
-			"reseal":   m.reseal,
-			"pin":      m.pin,
-			"unpin":    m.unpin,
-			"free":     m.free,
-			"giveBack": m.giveBack,
-			"tick":     m.tick,
-			"die":      m.die,
-		})
+		for range 3 {
+			m.open(t)
+		}
+		// The weights keep the store full and its clients alive most of the time.
+		var actions []func(*rapid.T)
+		for _, a := range []struct {
+			weight int
+			action func(*rapid.T)
+		}{
+			{1, m.open}, {8, m.request}, {1, m.withdraw}, {8, m.announce}, {12, m.seal}, {2, m.reseal}, {6, m.pin}, {4, m.unpin},
+			{6, m.free}, {4, m.giveBack}, {4, m.tick}, {1, m.die},
+		} {
+			actions = append(actions, slices.Repeat([]func(*rapid.T){a.action}, a.weight)...)
+		}
+		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+			actions[rapid.IntRange(0, len(actions)-1).Draw(t, "action")](t)
+			m.check(t)
+		}
 		m.drain(t)
 	})
 }
 
-// one draws a key of a map.
-func one[K comparable, V any](t *rapid.T, in map[K]V, compare func(a, b K) int, keep func(V) bool) K {
-	var keys []K
-	for k, v := range in {
-		if keep(v) {
-			keys = append(keys, k)
-		}
-	}
-	if len(keys) == 0 {
-		t.Skip("there is none")
-	}
-	slices.SortFunc(keys, compare)
-	return keys[rapid.IntRange(0, len(keys)-1).Draw(t, "which")]
+// sortedKeys returns the keys of a map in order, so that failures can be reproduced.
+func sortedKeys[K comparable, V any](in map[K]V, compare func(a, b K) int) []K {
+	return slices.SortedFunc(maps.Keys(in), compare)
 }
 
-func compareObjects(a, b id.Object) int { return slices.Compare(a[:], b[:]) }
+// one draws a key of a map; there may be none, and then the action does nothing.
+func one[K comparable, V any](t *rapid.T, in map[K]V, compare func(a, b K) int, keep func(V) bool) (key K, ok bool) {
+	keys := slices.DeleteFunc(sortedKeys(in, compare), func(k K) bool { return !keep(in[k]) })
+	if len(keys) == 0 {
+		return key, false
+	}
+	return keys[rapid.IntRange(0, len(keys)-1).Draw(t, "which")], true
+}
+
+func compareObjects(a, b id.Object) int { return bytes.Compare(a[:], b[:]) }
 func compareNumbers[N Session | uint32](a, b N) int {
-	return int(a) - int(b)
+	return cmp.Compare(a, b)
 }
 func anyClient(*modelClient) bool { return true }
 
-func (m *model) client(t *rapid.T) Session {
+func (m *model) client(t *rapid.T) (Session, bool) {
 	return one(t, m.clients, compareNumbers[Session], anyClient)
 }
 
 func (m *model) open(t *rapid.T) {
 	if len(m.clients) == 6 {
-		t.Skip("enough")
+		return
 	}
 	m.nextNo++
 	job := id.Job{rapid.ByteRange(1, 3).Draw(t, "job")}
@@ -142,7 +144,10 @@ func (m *model) open(t *rapid.T) {
 }
 
 func (m *model) request(t *rapid.T) {
-	sid := m.client(t)
+	sid, ok := m.client(t)
+	if !ok {
+		return
+	}
 	m.nextID++
 	size := rapid.OneOf(rapid.Uint64Range(1, modelSegment/2), rapid.Uint64Range(1, modelCapacity/2)).Draw(t, "size")
 	r := modelRequest{session: sid, id: m.nextID, job: m.clients[sid].job}
@@ -177,7 +182,7 @@ func (m *model) request(t *rapid.T) {
 
 func (m *model) withdraw(t *rapid.T) {
 	if len(m.queue) == 0 {
-		t.Skip("nobody waits")
+		return
 	}
 	i := rapid.IntRange(0, len(m.queue)-1).Draw(t, "request")
 	r := m.queue[i]
@@ -187,7 +192,10 @@ func (m *model) withdraw(t *rapid.T) {
 }
 
 func (m *model) announce(t *rapid.T) {
-	number := one(t, m.segments, compareNumbers[uint32], func(s *modelSegmentState) bool { return !s.registered && s.owner != 0 })
+	number, ok := one(t, m.segments, compareNumbers[uint32], func(s *modelSegmentState) bool { return !s.registered && s.owner != 0 })
+	if !ok {
+		return
+	}
 	s := m.segments[number]
 	if m.store.Register(s.owner, number, s.length+1, nil) == nil || m.store.Register(s.owner+100, number, s.length, nil) == nil {
 		t.Fatal("a lie was believed")
@@ -200,7 +208,10 @@ func (m *model) announce(t *rapid.T) {
 
 // seal puts an object at a free place of a segment.
 func (m *model) seal(t *rapid.T) {
-	number := one(t, m.segments, compareNumbers[uint32], func(s *modelSegmentState) bool { return s.registered && s.owner != 0 })
+	number, ok := one(t, m.segments, compareNumbers[uint32], func(s *modelSegmentState) bool { return s.registered && s.owner != 0 })
+	if !ok {
+		return
+	}
 	s := m.segments[number]
 	b := segment.Block{
 		Segment: number,
@@ -227,14 +238,18 @@ func (m *model) seal(t *rapid.T) {
 
 // reseal repeats a seal, at the same place or at another.
 func (m *model) reseal(t *rapid.T) {
-	oid := one(t, m.objects, compareObjects, func(*modelObject) bool { return true })
+	oid, ok := one(t, m.objects, compareObjects, func(*modelObject) bool { return true })
+	if !ok {
+		return
+	}
 	o := m.objects[oid]
 	if s := m.segments[o.block.Segment]; s.owner != 0 && o.held {
 		if err := m.store.Seal(s.owner, oid, o.block, Meta{}); err != nil {
 			t.Fatalf("sealed again: %v", err)
 		}
 	}
-	for number, s := range m.segments {
+	for _, number := range sortedKeys(m.segments, compareNumbers[uint32]) {
+		s := m.segments[number]
 		if b := (segment.Block{Segment: number, Size: 1}); s.registered && s.owner != 0 && len(s.blocks) == 0 {
 			if err := m.store.Seal(s.owner, oid, b, Meta{}); !errors.Is(err, ErrExists) {
 				t.Fatalf("sealed elsewhere: %v", err)
@@ -253,8 +268,14 @@ func newObject(n uint64) (o id.Object) {
 }
 
 func (m *model) pin(t *rapid.T) {
-	sid := m.client(t)
-	oid := one(t, m.objects, compareObjects, func(*modelObject) bool { return true })
+	sid, ok := m.client(t)
+	if !ok {
+		return
+	}
+	oid, ok := one(t, m.objects, compareObjects, func(*modelObject) bool { return true })
+	if !ok {
+		return
+	}
 	o, c := m.objects[oid], m.clients[sid]
 	p, err := m.store.Pin(sid, oid)
 	if o.job != c.job {
@@ -271,9 +292,15 @@ func (m *model) pin(t *rapid.T) {
 }
 
 func (m *model) unpin(t *rapid.T) {
-	sid := one(t, m.clients, compareNumbers[Session], func(c *modelClient) bool { return len(c.pins) > 0 })
+	sid, ok := one(t, m.clients, compareNumbers[Session], func(c *modelClient) bool { return len(c.pins) > 0 })
+	if !ok {
+		return
+	}
 	c := m.clients[sid]
-	oid := one(t, c.pins, compareObjects, func(int) bool { return true })
+	oid, ok := one(t, c.pins, compareObjects, func(int) bool { return true })
+	if !ok {
+		return
+	}
 	if c.pins[oid]--; c.pins[oid] == 0 {
 		delete(c.pins, oid)
 	}
@@ -287,7 +314,10 @@ func (m *model) unpin(t *rapid.T) {
 }
 
 func (m *model) free(t *rapid.T) {
-	oid := one(t, m.objects, compareObjects, func(o *modelObject) bool { return o.held })
+	oid, ok := one(t, m.objects, compareObjects, func(o *modelObject) bool { return o.held })
+	if !ok {
+		return
+	}
 	m.objects[oid].held = false
 	if !m.store.Free(oid) || m.store.Free(oid) {
 		t.Fatal("freed never or twice")
@@ -337,7 +367,10 @@ func (m *model) end(number uint32) {
 }
 
 func (m *model) giveBack(t *rapid.T) {
-	number := one(t, m.segments, compareNumbers[uint32], func(s *modelSegmentState) bool { return s.owner != 0 })
+	number, ok := one(t, m.segments, compareNumbers[uint32], func(s *modelSegmentState) bool { return s.owner != 0 })
+	if !ok {
+		return
+	}
 	s := m.segments[number]
 	err := m.store.GiveBack(s.owner, number)
 	if (err == nil) != (len(s.blocks) == 0) {
@@ -354,7 +387,10 @@ func (m *model) tick(t *rapid.T) {
 }
 
 func (m *model) die(t *rapid.T) {
-	sid := m.client(t)
+	sid, ok := m.client(t)
+	if !ok {
+		return
+	}
 	m.kill(sid)
 }
 
@@ -362,14 +398,19 @@ func (m *model) kill(sid Session) {
 	c := m.clients[sid]
 	delete(m.clients, sid)
 	m.queue = slices.DeleteFunc(m.queue, func(r modelRequest) bool { return r.session == sid })
-	for number, s := range maps.Clone(m.segments) {
-		if s.owner == sid {
+	maps.DeleteFunc(m.freeing, func(b segment.Block, writer Session) bool {
+		if writer == sid {
+			delete(m.segments[b.Segment].blocks, b) // free, though nobody is left to be told
+		}
+		return writer == sid
+	})
+	for _, number := range sortedKeys(m.segments, compareNumbers[uint32]) {
+		if s := m.segments[number]; s.owner == sid {
 			s.owner = 0
 			m.endIfOrphan(number)
 		}
 	}
-	maps.DeleteFunc(m.freeing, func(b segment.Block, writer Session) bool { return writer == sid })
-	for oid := range c.pins {
+	for _, oid := range sortedKeys(c.pins, compareObjects) {
 		m.settle(oid)
 	}
 	m.store.SessionGone(sid)

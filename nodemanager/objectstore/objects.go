@@ -86,7 +86,7 @@ func (s *Store) Seal(sid Session, oid id.Object, b segment.Block, m Meta) error 
 	h.heldBytes += b.Size
 	o := &object{id: oid, block: b, seg: sg, meta: m}
 	s.objects[oid] = o
-	sg.objects = slices.Insert(sg.objects, i, o)
+	sg.places = slices.Insert(sg.places, i, place{offset: b.Offset, end: b.End()})
 	sg.job.objectBytes += b.Size
 	c.liveBytes += b.Size
 	s.totals.sealed++
@@ -179,7 +179,7 @@ func (s *Store) remove(o *object) {
 	sg := o.seg
 	delete(s.objects, o.id)
 	i := sg.indexOf(o.block.Offset)
-	sg.objects = slices.Delete(sg.objects, i, i+1)
+	sg.places = slices.Delete(sg.places, i, i+1)
 	sg.job.objectBytes -= o.block.Size
 	if h := s.sessions[o.meta.Holder]; h != nil {
 		h.heldBytes -= o.block.Size
@@ -189,7 +189,7 @@ func (s *Store) remove(o *object) {
 	if sg.owner != nil {
 		sg.owner.liveBytes -= o.block.Size
 		s.tellFreed(sg.owner, o.block)
-	} else if len(sg.objects) == 0 {
+	} else if len(sg.places) == 0 {
 		s.drop(sg)
 	}
 }

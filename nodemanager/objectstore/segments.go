@@ -16,9 +16,12 @@ type seg struct {
 	job        *job
 	registered bool
 	descriptor Descriptor
-	objects    []*object // by offset
+	places     []place // of its objects, by offset
 	readers    map[Session]struct{}
 }
+
+// place is where an object lies in its segment. It has no pointers, so that the collector need not be told when places move.
+type place struct{ offset, end uint64 }
 
 // Register enters the descriptor of a segment that was granted, which the caller has checked (segment.Check). The store owns the
 // descriptor from then on; after an error it is still the caller's.
@@ -50,8 +53,8 @@ func (s *Store) GiveBack(sid Session, number uint32) error {
 	if sg == nil {
 		return protocolError(sid, "gives back segment %d, which it does not have", number)
 	}
-	if len(sg.objects) > 0 {
-		return protocolError(sid, "gives back segment %d, in which %d objects lie", number, len(sg.objects))
+	if len(sg.places) > 0 {
+		return protocolError(sid, "gives back segment %d, in which %d objects lie", number, len(sg.places))
 	}
 	s.drop(sg)
 	s.admit()
@@ -60,7 +63,7 @@ func (s *Store) GiveBack(sid Session, number uint32) error {
 
 // drop ends a segment without objects.
 func (s *Store) drop(sg *seg) {
-	if len(sg.objects) > 0 {
+	if len(sg.places) > 0 {
 		panic("invariant: a segment with objects is dropped")
 	}
 	delete(s.segments, sg.id)
@@ -88,21 +91,21 @@ func (sg *seg) checkBlock(sid Session, b segment.Block) (index int, err error) {
 		return 0, protocolError(sid, "block %v is empty or does not start at a multiple of %d", b, blockAlign)
 	case b.Offset > sg.length || b.Size > sg.length-b.Offset:
 		return 0, protocolError(sid, "block %v reaches beyond its segment of %d bytes", b, sg.length)
-	case len(sg.objects) >= objectsPerSegmentMax:
-		return 0, protocolError(sid, "segment %d has %d objects, which is the most", sg.id, len(sg.objects))
+	case len(sg.places) >= objectsPerSegmentMax:
+		return 0, protocolError(sid, "segment %d has %d objects, which is the most", sg.id, len(sg.places))
 	}
 	i := sg.indexOf(b.Offset)
-	if i > 0 && sg.objects[i-1].block.End() > b.Offset {
-		return 0, protocolError(sid, "block %v overlaps object %v at %v", b, sg.objects[i-1].id, sg.objects[i-1].block)
+	if i > 0 && sg.places[i-1].end > b.Offset {
+		return 0, protocolError(sid, "block %v overlaps an object at [%d:%d]", b, sg.places[i-1].offset, sg.places[i-1].end)
 	}
-	if i < len(sg.objects) && b.End() > sg.objects[i].block.Offset {
-		return 0, protocolError(sid, "block %v overlaps object %v at %v", b, sg.objects[i].id, sg.objects[i].block)
+	if i < len(sg.places) && b.End() > sg.places[i].offset {
+		return 0, protocolError(sid, "block %v overlaps an object at [%d:%d]", b, sg.places[i].offset, sg.places[i].end)
 	}
 	return i, nil
 }
 
 // indexOf returns the index of the first object that starts at the offset or behind it.
 func (sg *seg) indexOf(offset uint64) int {
-	i, _ := slices.BinarySearchFunc(sg.objects, offset, func(o *object, at uint64) int { return cmp.Compare(o.block.Offset, at) })
+	i, _ := slices.BinarySearchFunc(sg.places, offset, func(p place, at uint64) int { return cmp.Compare(p.offset, at) })
 	return i
 }

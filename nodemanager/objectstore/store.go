@@ -255,7 +255,7 @@ func (s *Store) SessionGone(sid Session) {
 	for _, number := range slices.Sorted(maps.Keys(c.segments)) {
 		sg := c.segments[number]
 		sg.owner = nil
-		if len(sg.objects) == 0 {
+		if len(sg.places) == 0 {
 			s.drop(sg)
 		}
 	}

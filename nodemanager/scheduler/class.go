@@ -47,7 +47,8 @@ type Class struct {
 	spec  Spec
 	job   *Job
 	group *group
-	solo  *Class // the same with a process of its own and no pipeline, for tasks under suspicion; made when needed
+	size  float64 // the largest fraction of a column that one task needs
+	solo  *Class  // the same with a process of its own and no pipeline, for tasks under suspicion; made when needed
 
 	queue   taskList
 	lanes   laneSet // that run its tasks, blocked ones included, actors not
@@ -87,9 +88,10 @@ func (c *Class) Depth() int { return c.depth }
 const maxRun = int64(24 * 3600 * 1e9)
 
 // observe counts one run and sets the depth: what fits in the pipeline target, and at most twice as much with every run that was
-// measured, because the first runs say little.
+// measured, because the first runs say little. The job has used as much.
 func (c *Class) observe(run int64, cfg *Config) {
 	run = max(0, min(run, maxRun))
+	c.job.used += float64(run) * c.size
 	if c.runs == 0 {
 		c.mean = run * 8
 	} else {
@@ -121,6 +123,7 @@ type Job struct {
 	standing int                 // of these, starting or ready
 	held     []int64             // by column, what its lanes hold, without what is lent
 	share    float64             // the largest fraction of a column in held
+	used     float64             // what its tasks have used: run time in nanoseconds times the dominant share of one; never falls
 	gone     bool
 
 	ringLinks links[Job] // in the scheduler's ring while its own is not empty
@@ -161,6 +164,9 @@ func (s *Scheduler) newClass(j *Job, spec Spec) *Class {
 	c.group = j.group(spec.Kind, spec.Env)
 	c.group.classes = append(c.group.classes, c)
 	_, c.infeasible = s.ledger.Infeasible(spec.Shape)
+	for i := range spec.Shape.Len() {
+		c.size = max(c.size, s.fraction(spec.Shape.At(i)))
+	}
 	j.ordered = append(j.ordered, c)
 	return c
 }

@@ -7,12 +7,20 @@ func (s *Scheduler) dispatch(now int64) {
 		return
 	}
 	s.review(now)
-	for c := s.pick(); c != nil; c = s.pick() {
+	for c := s.pick(now); c != nil; c = s.pick(now) {
+		if c.group.pick() == nil {
+			s.stop(s.evictable())
+			continue
+		}
 		s.open(c, now)
 	}
-	for j := s.ring.first; j != nil; j = j.ringLinks.next {
-		for c := j.ring.first; c != nil; c = c.ringLinks.next {
-			s.staff(c, now)
+	s.prime(now)
+	for more := true; more; { // one worker for each in turn
+		more = false
+		for j := s.ring.first; j != nil; j = j.ringLinks.next {
+			for c := j.ring.first; c != nil; c = c.ringLinks.next {
+				more = s.staff(c, now) || more
+			}
 		}
 	}
 }
@@ -23,7 +31,13 @@ func (s *Scheduler) try(c *Class, now int64) {
 	for c.queue.n > 0 && s.runnable(c) {
 		s.open(c, now)
 	}
-	s.staff(c, now)
+	s.prime(now)
+	for more := true; more; {
+		more = s.staff(c, now)
+	}
+	if c.queue.n > 0 && s.displaces(c, now) {
+		s.stop(s.evictable())
+	}
 	s.fill(c, now)
 }
 
@@ -32,11 +46,16 @@ func (s *Scheduler) runnable(c *Class) bool {
 	return c.group.pick() != nil && s.fits(c) && !s.reserve.forbids(s.ledger, c)
 }
 
-// staff asks for workers for a class whose queued tasks have all but that.
-func (s *Scheduler) staff(c *Class, now int64) {
-	if c.queue.n > 0 && c.group.pick() == nil && s.fits(c) && !s.reserve.forbids(s.ledger, c) {
-		s.want(c, now)
-	}
+// staff starts a worker for a class whose queued tasks have all but that, and reports whether it did.
+func (s *Scheduler) staff(c *Class, now int64) bool {
+	return c.queue.n > 0 && c.group.pick() == nil && s.fits(c) && !s.reserve.forbids(s.ledger, c) && s.want(c, now)
+}
+
+// displaces reports whether a class lacks only a worker, and another group has an idle one that keeps it from being started.
+func (s *Scheduler) displaces(c *Class, now int64) bool {
+	g := c.group
+	return s.full() && s.stopping == 0 && g.starting == 0 && now >= g.retryAt && g.pick() == nil &&
+		s.fits(c) && !s.reserve.forbids(s.ledger, c) && s.evictable() != nil
 }
 
 // fits reports whether there are resources for one more lane of a class.
@@ -47,21 +66,27 @@ func (s *Scheduler) fits(c *Class) bool {
 	return s.ledger.Fits(c.spec.Shape)
 }
 
-// pick returns the class that may open the next lane: of the job with the lowest dominant share, the first in turn that can.
-func (s *Scheduler) pick() *Class {
+// pick returns the class that is to have the next lane: of the job that comes first, the first in turn that can. It may be one that needs
+// an idle worker of others to be evicted.
+func (s *Scheduler) pick(now int64) *Class {
 	var best *Class
 	for j := s.ring.first; j != nil; j = j.ringLinks.next {
-		if best != nil && j.share >= best.job.share {
+		if best != nil && !j.before(best.job) {
 			continue
 		}
 		for c := j.ring.first; c != nil; c = c.ringLinks.next {
-			if s.runnable(c) {
+			if s.runnable(c) || s.displaces(c, now) {
 				best = c
 				break
 			}
 		}
 	}
 	return best
+}
+
+// before reports whether a job is to be served before another: by share, then by what they have used. Equals are served by the ring.
+func (j *Job) before(o *Job) bool {
+	return j.share < o.share || j.share == o.share && j.used < o.used
 }
 
 // mayKeep reports whether a lane of a class may go on with more of its tasks, rather than end so that others get what it holds.
@@ -99,5 +124,6 @@ func (s *Scheduler) claims(d, c *Class) bool {
 	if d.job == c.job {
 		return d.running < c.running
 	}
-	return s.shareWith(d.job, d.spec.Shape) <= c.job.share
+	share := s.shareWith(d.job, d.spec.Shape)
+	return share < c.job.share || share == c.job.share && d.job.used <= c.job.used
 }

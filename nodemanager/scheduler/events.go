@@ -16,6 +16,9 @@ func (s *Scheduler) enqueue(t *Task, front bool) {
 		c.queue.pushBack(t)
 	}
 	if c.queue.n == 1 {
+		if c.job.ring.n == 0 {
+			c.job.used = max(c.job.used, s.floor)
+		}
 		c.job.ring.pushBack(c)
 		s.ring.pushBack(c.job)
 		s.active++

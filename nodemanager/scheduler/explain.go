@@ -59,25 +59,26 @@ func (s *Scheduler) Explain(t *Task, now int64) Explanation {
 		e.MissingArgs = int(t.missing)
 	case Queued:
 		s.explainQueued(&e, t.Class, now)
-		e.countAhead(t)
+		e.Ahead, e.MoreAhead = ahead(t)
 	case Dispatched, Blocked:
 		e.Worker = t.lane.worker
 		e.HeadFor = time.Duration(now - t.lane.headSince)
-		e.countAhead(t)
+		e.Ahead, e.MoreAhead = ahead(t)
 	default:
 		panic("scheduler: unknown task state")
 	}
 	return e
 }
 
-func (e *Explanation) countAhead(t *Task) {
+// ahead counts the tasks before one in its list, and reports whether there are more than it counted.
+func ahead(t *Task) (n int, more bool) {
 	for p := t.prev; p != nil; p = p.prev {
-		if e.Ahead == aheadMax {
-			e.MoreAhead = true
-			return
+		if n == aheadMax {
+			return n, true
 		}
-		e.Ahead++
+		n++
 	}
+	return n, false
 }
 
 func (s *Scheduler) explainQueued(e *Explanation, c *Class, now int64) {

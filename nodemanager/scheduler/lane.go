@@ -1,6 +1,10 @@
 package scheduler
 
-import "github.com/mobula-dev/mobula/nodemanager/resource"
+import (
+	"slices"
+
+	"github.com/mobula-dev/mobula/nodemanager/resource"
+)
 
 // laneState says what a lane is leased for.
 type laneState uint8
@@ -71,10 +75,10 @@ func (s *Scheduler) open(c *Class, now int64) {
 	c.lanes.add(l)
 	c.running++
 	c.atLimit = false
+	s.floor = max(s.floor, c.job.used)
 	s.assign(l, now)
-	s.offer(l)
-	c.job.ring.moveToBack(c)
-	s.ring.moveToBack(c.job)
+	s.fresh = append(s.fresh, l)
+	s.yield(c)
 	s.reserve.satisfied(c)
 	s.pass(c, now)
 }
@@ -95,6 +99,30 @@ func (s *Scheduler) assign(l *Lane, now int64) {
 		s.wakeAt(l.headSince + int64(s.cfg.RevokeAfter))
 	}
 	s.emit(Effect{Kind: Dispatch, Task: t, Lane: l, Worker: l.worker})
+}
+
+// yield puts a class that was served, and its job, behind all others.
+func (s *Scheduler) yield(c *Class) {
+	c.job.ring.moveToBack(c)
+	s.ring.moveToBack(c.job)
+}
+
+// prime gives the lanes that were just opened their first pipelines, in turn. A turn is a pipeline, not a task, whoever else waits, or
+// jobs with short tasks would get less than those with long ones.
+func (s *Scheduler) prime(now int64) {
+	for more := true; more; {
+		more = false
+		for _, l := range s.fresh {
+			if c := l.class; c.queue.n > 0 && l.tasks.n < c.depth && !s.reserve.forbids(s.ledger, c) && !s.ledger.Overdrawn(l.shape) {
+				s.assign(l, now)
+				more = true
+			}
+		}
+	}
+	for _, l := range s.fresh {
+		s.offer(l)
+	}
+	s.fresh = s.fresh[:0]
 }
 
 // offer lists a lane among those that may take more tasks, if it is half empty: filling by halves makes few and full frames.
@@ -170,6 +198,7 @@ func (s *Scheduler) end(l *Lane, now int64) {
 	}
 	s.ledger.Give(l.shape, l.devices)
 	s.account(c.job, l.shape, -1)
+	s.yield(c)
 	s.piped.remove(l)
 	c.roomy.remove(l)
 	c.lanes.remove(l)
@@ -217,8 +246,8 @@ func (s *Scheduler) reclaim(l *Lane) {
 // takeBack queues tasks again, in their order before all others of their class, that a worker has returned from a lane. What is not in
 // the lane or is waiting in it cannot have been returned and is passed over: a worker may be wrong.
 func (s *Scheduler) takeBack(l *Lane, returned []*Task, now int64) {
-	for i := len(returned) - 1; i >= 0; i-- {
-		if t := returned[i]; t.lane == l && t.state == Dispatched {
+	for _, t := range slices.Backward(returned) {
+		if t.lane == l && t.state == Dispatched {
 			s.left(t, now)
 			s.enqueue(t, true)
 		}

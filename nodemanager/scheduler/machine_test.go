@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -242,123 +243,175 @@ func (m *machine) lanesThat(ok func(*laneModel) bool) []*laneModel {
 
 func running(l *laneModel) bool { return !l.actor && len(l.tasks) > 0 }
 
-// draw picks one of a list, or skips the action when there is none.
-func draw[T any](t *rapid.T, label string, from []T) T {
-	if len(from) == 0 {
-		t.Skip("nothing to choose")
+// some does something with one of a list, and nothing when the list is empty: skipping instead would make short fuzz inputs fail.
+func some[T any](t *rapid.T, label string, from []T, do func(T)) {
+	if len(from) > 0 {
+		do(from[rapid.IntRange(0, len(from)-1).Draw(t, label)])
 	}
-	return from[rapid.IntRange(0, len(from)-1).Draw(t, label)]
+}
+
+// only lists what of a list meets a condition.
+func only[T any](from []T, ok func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(from), func(v T) bool { return !ok(v) })
 }
 
 // actions are the events of the random machine.
 func (m *machine) actions() map[string]func(*rapid.T) {
+	actions := m.processActions()
+	maps.Copy(actions, m.taskActions())
+	maps.Copy(actions, m.actorActions())
+	return actions
+}
+
+func (m *machine) taskActions() map[string]func(*rapid.T) {
 	runs := []int64{0, 1_000, 20_000, 300_000, 3_000_000, 5_000_000_000}
 	return map[string]func(*rapid.T){
 		"submit": func(t *rapid.T) {
-			m.submit(draw(t, "class", m.classes), rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "missing"))
+			some(t, "class", m.classes, func(c *Class) {
+				m.submit(c, rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "missing"))
+			})
 		},
 		"burst": func(t *rapid.T) {
-			c := draw(t, "class", m.classes)
-			for range rapid.IntRange(2, 20).Draw(t, "n") {
-				m.submit(c, 0)
-			}
+			some(t, "class", m.classes, func(c *Class) {
+				for range rapid.IntRange(2, 20).Draw(t, "n") {
+					m.submit(c, 0)
+				}
+			})
 		},
 		"argReady": func(t *rapid.T) {
-			m.argReady(draw(t, "task", slices.DeleteFunc(slices.Clone(m.all), func(t *Task) bool { return m.missing[t] == 0 })))
+			some(t, "task", only(m.all, func(t *Task) bool { return m.missing[t] > 0 }), m.argReady)
 		},
 		"finish": func(t *rapid.T) {
-			m.finish(draw(t, "lane", m.lanesThat(running)), rapid.SampledFrom(runs).Draw(t, "run"))
+			some(t, "lane", m.lanesThat(running), func(l *laneModel) { m.finish(l, rapid.SampledFrom(runs).Draw(t, "run")) })
 		},
 		"finishMany": func(t *rapid.T) {
 			for range rapid.IntRange(1, 12).Draw(t, "n") {
-				if lanes := m.lanesThat(running); len(lanes) > 0 {
-					m.finish(lanes[rapid.IntRange(0, len(lanes)-1).Draw(t, "lane")], 1_000)
-				}
+				some(t, "lane", m.lanesThat(running), func(l *laneModel) { m.finish(l, 1_000) })
 			}
 		},
 		"block": func(t *rapid.T) {
-			m.block(draw(t, "lane", m.lanesThat(func(l *laneModel) bool { return running(l) && !l.lent })), rapid.IntRange(0, 2).Draw(t, "keep"))
+			some(t, "lane", m.lanesThat(func(l *laneModel) bool { return running(l) && !l.lent }), func(l *laneModel) {
+				m.block(l, rapid.IntRange(0, 2).Draw(t, "keep"))
+			})
 		},
 		"unblock": func(t *rapid.T) {
-			m.unblock(draw(t, "lane", m.lanesThat(func(l *laneModel) bool { return running(l) && l.lent })))
-		},
-		"answer": func(t *rapid.T) { m.answer(draw(t, "revoke", m.revokes), rapid.Bool().Draw(t, "withHead")) },
-		"started": func(t *rapid.T) {
-			w := draw(t, "worker", slices.DeleteFunc(slices.Clone(m.workers), func(w *workerModel) bool { return !w.starting || w.stopping }))
-			w.starting = false
-			m.s.WorkerStarted(w.w, m.now)
-			m.settle()
-		},
-		"lose": func(t *rapid.T) { m.lose(draw(t, "worker", m.workers)) },
-		"stopped": func(t *rapid.T) {
-			m.lose(draw(t, "worker", slices.DeleteFunc(slices.Clone(m.workers), func(w *workerModel) bool { return !w.stopping })))
-		},
-		"retire": func(t *rapid.T) {
-			w := draw(t, "worker", slices.DeleteFunc(slices.Clone(m.workers), func(w *workerModel) bool { return w.starting || w.stopping }))
-			w.retiring = true
-			m.s.Retire(w.w, m.now)
-			m.settle()
+			some(t, "lane", m.lanesThat(func(l *laneModel) bool { return running(l) && l.lent }), m.unblock)
 		},
 		"requeue": func(t *rapid.T) {
-			task := draw(t, "task", m.idle)
-			m.idle = slices.DeleteFunc(m.idle, func(o *Task) bool { return o == task })
-			front, isolate := rapid.Bool().Draw(t, "front"), rapid.Bool().Draw(t, "isolate")
-			if isolate {
-				task.Class = m.s.isolated(task.Class)
-			}
-			m.queued(task, front)
-			m.s.Requeue(task, front, isolate, m.now)
-			m.settle()
+			some(t, "task", m.idle, func(task *Task) {
+				m.requeue(task, rapid.Bool().Draw(t, "front"), rapid.Bool().Draw(t, "isolate"))
+			})
 		},
-		"cancel": func(t *rapid.T) {
-			task := draw(t, "task", m.all)
-			state := task.State()
-			if state == Queued {
-				m.unqueue(task)
-			}
-			delete(m.missing, task)
-			if got, want := m.s.Cancel(task, m.now), state == Queued || state == Waiting; got != want {
-				t.Fatalf("cancel of a task that is %v: %t", state, got)
-			}
-			m.settle()
+		"cancel": func(t *rapid.T) { some(t, "task", m.all, m.cancel) },
+		"stale":  func(t *rapid.T) { some(t, "task", m.all, m.stale) },
+		"explain": func(t *rapid.T) {
+			some(t, "task", m.all, func(task *Task) { _ = m.s.Explain(task, m.now).String() })
+			_ = m.s.Stats()
 		},
-		"actorBlocked": func(t *rapid.T) {
-			l := draw(t, "lane", m.lanesThat(func(l *laneModel) bool { return l.actor && !l.lent }))
-			l.lent = true
-			m.s.ActorBlocked(l.lane, m.now)
-			m.settle()
+	}
+}
+
+func (m *machine) processActions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"answer": func(t *rapid.T) {
+			some(t, "revoke", m.revokes, func(l *Lane) { m.answer(l, rapid.Bool().Draw(t, "withHead")) })
 		},
-		"actorUnblocked": func(t *rapid.T) {
-			l := draw(t, "lane", m.lanesThat(func(l *laneModel) bool { return l.actor && l.lent }))
-			l.lent = false
-			m.s.ActorUnblocked(l.lane)
-			m.settle()
+		"started": func(t *rapid.T) {
+			some(t, "worker", only(m.workers, func(w *workerModel) bool { return w.starting && !w.stopping }), m.started)
 		},
-		"actorGone": func(t *rapid.T) {
-			l := draw(t, "lane", m.lanesThat(func(l *laneModel) bool { return l.actor }))
-			delete(m.lanes, l.lane)
-			m.s.ActorGone(l.lane, m.now)
-			m.settle()
+		"lose": func(t *rapid.T) { some(t, "worker", m.workers, m.lose) },
+		"stopped": func(t *rapid.T) {
+			some(t, "worker", only(m.workers, func(w *workerModel) bool { return w.stopping }), m.lose)
+		},
+		"retire": func(t *rapid.T) {
+			some(t, "worker", only(m.workers, func(w *workerModel) bool { return !w.starting && !w.stopping }), func(w *workerModel) {
+				w.retiring = true
+				m.s.Retire(w.w, m.now)
+				m.settle()
+			})
+		},
+		"prestart": func(t *rapid.T) {
+			some(t, "class", m.classes, func(c *Class) {
+				m.s.Prestart(c.job, c.spec.Kind, "", rapid.IntRange(0, 3).Draw(t, "n"), m.now)
+				m.settle()
+			})
 		},
 		"jobGone": func(t *rapid.T) {
 			if len(m.jobs) == 2 && rapid.IntRange(0, 20).Draw(t, "really") == 0 {
-				m.endJob(draw(t, "job", m.jobs))
+				some(t, "job", m.jobs, m.endJob)
 			}
 		},
-		"stale": func(t *rapid.T) {
-			task := draw(t, "task", m.all)
-			if task.state == Idle || task.state == Queued {
-				if m.s.Done(task, 1, m.now) || m.s.Blocked(task, []*Task{task}, m.now) || m.s.Unblocked(task, m.now) {
-					t.Fatalf("a worker's word on a task that it does not have is taken")
-				}
-			}
-			m.settle()
-		},
-		"explain": func(t *rapid.T) { _ = m.s.Explain(draw(t, "task", m.all), m.now).String(); _ = m.s.Stats() },
 		"tick": func(t *rapid.T) {
 			m.tick(rapid.SampledFrom([]int64{1_000, 1_000_000, 15_000_000, 60_000_000}).Draw(t, "ns"))
 		},
 	}
+}
+
+func (m *machine) actorActions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"actorBlocked": func(t *rapid.T) {
+			some(t, "lane", m.lanesThat(func(l *laneModel) bool { return l.actor && !l.lent }), func(l *laneModel) {
+				l.lent = true
+				m.s.ActorBlocked(l.lane, m.now)
+				m.settle()
+			})
+		},
+		"actorUnblocked": func(t *rapid.T) {
+			some(t, "lane", m.lanesThat(func(l *laneModel) bool { return l.actor && l.lent }), func(l *laneModel) {
+				l.lent = false
+				m.s.ActorUnblocked(l.lane)
+				m.settle()
+			})
+		},
+		"actorGone": func(t *rapid.T) {
+			some(t, "lane", m.lanesThat(func(l *laneModel) bool { return l.actor }), m.actorGone)
+		},
+	}
+}
+
+func (m *machine) started(w *workerModel) {
+	w.starting = false
+	m.s.WorkerStarted(w.w, m.now)
+	m.settle()
+}
+
+func (m *machine) actorGone(l *laneModel) {
+	delete(m.lanes, l.lane)
+	m.s.ActorGone(l.lane, m.now)
+	m.settle()
+}
+
+func (m *machine) requeue(task *Task, front, isolate bool) {
+	m.idle = slices.DeleteFunc(m.idle, func(o *Task) bool { return o == task })
+	if isolate {
+		task.Class = m.s.isolated(task.Class)
+	}
+	m.queued(task, front)
+	m.s.Requeue(task, front, isolate, m.now)
+	m.settle()
+}
+
+func (m *machine) cancel(task *Task) {
+	state := task.State()
+	if state == Queued {
+		m.unqueue(task)
+	}
+	delete(m.missing, task)
+	if got, want := m.s.Cancel(task, m.now), state == Queued || state == Waiting; got != want {
+		m.t.Fatalf("cancel of a task that is %v: %t", state, got)
+	}
+	m.settle()
+}
+
+// stale tells of a task that no worker has, as a confused worker could.
+func (m *machine) stale(task *Task) {
+	if task.state != Idle && task.state != Queued {
+		return
+	}
+	if m.s.Done(task, 1, m.now) || m.s.Blocked(task, []*Task{task}, m.now) || m.s.Unblocked(task, m.now) {
+		m.t.Fatalf("a worker's word on a task that it does not have is taken")
+	}
+	m.settle()
 }
 
 func (m *machine) tick(ns int64) {
@@ -387,9 +440,7 @@ func (m *machine) drain() {
 			case w.stopping:
 				m.lose(w)
 			case w.starting:
-				w.starting = false
-				m.s.WorkerStarted(w.w, m.now)
-				m.settle()
+				m.started(w)
 			}
 		}
 		for _, lane := range slices.Clone(m.revokes) {
@@ -401,9 +452,7 @@ func (m *machine) drain() {
 			}
 			busy = true
 			if l.actor {
-				delete(m.lanes, l.lane)
-				m.s.ActorGone(l.lane, m.now)
-				m.settle()
+				m.actorGone(l)
 			} else if len(l.tasks) > 0 {
 				m.finish(l, 1_000)
 			}

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -73,10 +74,7 @@ func (o *oracle) sortedLanes() []*laneModel {
 
 // free recomputes what is free of each column.
 func (o *oracle) free() map[resource.Column]int64 {
-	free := make(map[resource.Column]int64)
-	for c, amount := range o.total {
-		free[c] = amount
-	}
+	free := maps.Clone(o.total)
 	for _, l := range o.lanes {
 		for i := range l.shape.Len() {
 			if c, amount := l.shape.At(i); !l.lent || c != resource.CPU {
@@ -293,7 +291,7 @@ func (o *oracle) takeBack(l *laneModel, returned []*Task) {
 	}
 }
 
-// TestOracleCatchesMistakes is in machine_test.go; this keeps the oracle honest about devices.
+// TestOracleCountsDevices keeps the oracle honest.
 func TestOracleCountsDevices(t *testing.T) {
 	t.Parallel()
 	set := resource.NewSet()

@@ -69,6 +69,7 @@ func (s *Scheduler) pass(c *Class, now int64) {
 			if d != c && !s.fits(d) && competes(s.ledger, d, c) && d.spec.Shape != c.spec.Shape {
 				span := int64(s.cfg.ReserveAfter)
 				s.reserve.class, s.reserve.span, s.reserve.due = d, span, now+span
+				s.wakeAt(now + span)
 				return
 			}
 		}
@@ -88,12 +89,10 @@ func (s *Scheduler) review(now int64) {
 		r.active = false
 		r.span = min(2*r.span, reservationMax)
 		r.due = now + r.span
-	case !r.active && now >= r.due && s.reachable(r.class):
-		r.active, r.due = true, now+r.span
+	case !r.active && now >= r.due:
+		r.active, r.due = s.reachable(r.class), now+r.span
 	}
-	if r.active {
-		s.wakeAt(r.due)
-	}
+	s.wakeAt(r.due)
 }
 
 // reachable reports whether a class would fit once all tasks that run and do not wait have ended.

@@ -149,7 +149,9 @@ type Scheduler struct {
 	active  int // classes with queued tasks
 	piped   laneSet
 	idle    list[Worker, *Worker] // workers without lanes, the longest idle first
+	fresh   []*Lane               // that an event has opened, until it ends
 	reserve reservation
+	floor   float64 // what a job that comes to the ring is taken to have used at least
 
 	workers  int // started and not gone
 	exempt   int // of these, with a waiting task

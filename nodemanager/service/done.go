@@ -185,7 +185,7 @@ func (n *Node) settleTask(t *task, w *worker, m *mobulav1.Done) error {
 		if len(m.Results) != 1 {
 			return &wire.ProtocolError{Reason: fmt.Sprintf("failure with %d values", len(m.Results))}
 		}
-		n.failEncoded(t, m.Results[0])
+		n.fail(t, decodeError(m.Results[0])) // the node adds what the worker does not know: where it was submitted
 		return nil
 	}
 	if len(m.Results) != int(t.tmpl.returns) {

@@ -37,9 +37,6 @@ func (n *Node) endJob(j *job, cause error) {
 	if j.executable != nil {
 		_ = j.executable.Close() // it was only read
 	}
-	if j.ownsNode && n.cfg.OwnerGone != nil && !n.closed {
-		n.cfg.OwnerGone()
-	}
 }
 
 // workerpoolCause is why a worker whose session has ended is stopped.

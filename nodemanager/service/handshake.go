@@ -231,6 +231,10 @@ func (n *Node) sessionEnded(s *session, err error) {
 		if err != nil && !n.closed {
 			n.log.Info("session ended", "session", s.String(), "error", err)
 		}
+		if s.worker == nil && s.job.ownsNode && n.cfg.OwnerGone != nil {
+			n.cfg.OwnerGone() // the whole node ends: nothing needs to be given back
+			return
+		}
 		n.dir.SessionGone(s.id)
 		n.settle() // frees what it held before the store forgets it
 		n.store.SessionGone(objectstore.Session(s.id))
