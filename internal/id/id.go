@@ -23,12 +23,14 @@ type Actor = Task
 // Object names a value: result number index of a task, or a put.
 type Object [ObjectSize]byte
 
-// Node names one life of a node manager; Job a driver's session; Worker a worker process.
-type (
-	Node   [16]byte
-	Job    [16]byte
-	Worker [16]byte
-)
+// Node names a node, in all its lives.
+type Node [16]byte
+
+// Job names the work of one driver.
+type Job [16]byte
+
+// Worker names a worker process.
+type Worker [16]byte
 
 // Object returns the id of the task's result with the given index.
 func (t Task) Object(index uint32) Object {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -34,7 +35,7 @@ func (c *Conn) Fill() error {
 
 // readError fails the connection; an error that the other side of it caused earlier has precedence.
 func (c *Conn) readError(err error) error {
-	if err == io.EOF && len(c.in) > c.inAt {
+	if errors.Is(err, io.EOF) && len(c.in) > c.inAt {
 		err = &ProtocolError{Reason: fmt.Sprintf("connection ended inside a frame, %d bytes into it", len(c.in)-c.inAt)}
 	}
 	c.Fail(err)

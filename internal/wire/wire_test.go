@@ -235,8 +235,7 @@ func TestGarbageIsAProtocolError(t *testing.T) {
 			}
 			_ = a.Close()
 			_, _, err := b.ReadFrame()
-			var p *ProtocolError
-			if !errors.As(err, &p) {
+			if _, ok := errors.AsType[*ProtocolError](err); !ok {
 				t.Fatalf("got %v, want a ProtocolError", err)
 			}
 		})

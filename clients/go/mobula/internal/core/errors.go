@@ -78,7 +78,7 @@ func RegisterErrorType[T error](name string) error {
 			return codec.Decode[T](&d)
 		},
 		encode: func(err error, e *codec.Encoder) error {
-			v, ok := err.(T)
+			v, ok := err.(T) //nolint:errorlint // one link of a chain is encoded, not the chain
 			if !ok {
 				return fmt.Errorf("error is a %T", err)
 			}
@@ -135,8 +135,7 @@ func ToValue(err error) *mobulav1.ErrorValue {
 	v := &mobulav1.ErrorValue{
 		Kind: mobulav1.ErrorKind_ERROR_KIND_TASK_FAILED, Message: Clip(err.Error()), Execution: mobulav1.Execution_EXECUTION_FAILED,
 	}
-	var remote *Error
-	if errors.As(err, &remote) {
+	if remote, ok := errors.AsType[*Error](err); ok {
 		v.Cause = remote.Value
 	}
 	links(err, v)
@@ -148,11 +147,11 @@ func links(err error, v *mobulav1.ErrorValue) {
 	if err == nil || len(v.Chain) >= chainMax {
 		return
 	}
-	if _, ok := err.(*Error); ok {
+	if _, ok := err.(*Error); ok { //nolint:errorlint // the chain is walked link by link
 		return // it is the cause
 	}
 	v.Chain = append(v.Chain, link(err))
-	switch x := err.(type) {
+	switch x := err.(type) { //nolint:errorlint // as above
 	case interface{ Unwrap() error }:
 		links(x.Unwrap(), v)
 	case interface{ Unwrap() []error }:
@@ -225,7 +224,7 @@ func rebuild(l *mobulav1.ErrorLink) error {
 	p := l.GetPayload()
 	err, failed := r.decode(codec.Encoded{Meta: p.GetMeta(), Buffers: p.GetBuffers()})
 	if failed != nil {
-		return nil // this program's type of that name differs
+		return nil //nolint:nilerr // this program's type of that name differs: the text crosses, the fields do not
 	}
 	return err
 }

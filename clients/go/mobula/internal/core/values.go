@@ -330,4 +330,4 @@ func (out *Results) Fail(err error) error {
 }
 
 // IsUser reports whether err was returned by the user's function.
-func (out *Results) IsUser(err error) bool { return err != nil && out.user == err }
+func (out *Results) IsUser(err error) bool { return err != nil && out.user == err } //nolint:errorlint // the very error that Fail marked

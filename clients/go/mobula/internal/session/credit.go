@@ -42,11 +42,18 @@ func (c *credit) wake() {
 	}
 }
 
+// unblock tells the blocker that the wait is over, if it was told of one.
+func unblock(b Blocker, blocked bool) {
+	if blocked {
+		b.Unblock()
+	}
+}
+
 // reserveLocked takes credit for one frame of the given size, waiting for it under ctx; mu is released meanwhile.
 func (s *Session) reserveLocked(ctx context.Context, size uint64, b Blocker) error {
 	c := &s.credit
 	blocked := false
-	for !c.failed && (c.usedBytes+size > c.bytes || c.usedCount+1 > c.count) {
+	for !c.failed && (c.usedBytes+size > c.bytes || c.usedCount >= c.count) {
 		if c.changed == nil {
 			c.changed = make(chan struct{})
 		}
@@ -55,7 +62,6 @@ func (s *Session) reserveLocked(ctx context.Context, size uint64, b Blocker) err
 		if b != nil && !blocked {
 			blocked = true
 			b.Block()
-			defer b.Unblock()
 		}
 		s.conn.Kick()
 		var err error
@@ -66,9 +72,11 @@ func (s *Session) reserveLocked(ctx context.Context, size uint64, b Blocker) err
 		}
 		s.mu.Lock()
 		if err != nil {
+			unblock(b, blocked)
 			return err
 		}
 	}
+	unblock(b, blocked)
 	c.usedBytes += size
 	c.usedCount++
 	return nil

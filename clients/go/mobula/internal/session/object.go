@@ -205,10 +205,21 @@ func (s *Session) resolveLocked(o *Object, value []byte) {
 	}
 	o.value = value
 	o.state.Store(stateHere)
+	if o.keep != nil {
+		s.unpinLater(o)
+	}
 	for _, w := range o.waiters {
 		w.tell()
 	}
 	o.waiters = nil
+}
+
+// unpinLater drops the pin of a stored value that came for a handle without a hold of its own, when the handle is collected.
+func (s *Session) unpinLater(o *Object) {
+	var v mobulav1.Value
+	if v.UnmarshalVTUnsafe(o.value) == nil && v.GetBlock() != nil {
+		runtime.AddCleanup(o, s.releases.addUnpin, o.id)
+	}
 }
 
 // readyLocked notes that the object is ready at the node.

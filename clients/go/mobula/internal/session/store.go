@@ -207,8 +207,7 @@ func blockOf(b *mobulav1.Block) segment.Block {
 func (s *Session) Store(ctx context.Context, size int, write func(dst []byte) error, b Blocker) (*mobulav1.Block, error) {
 	w := s.store.writer
 	block, dst, err := w.Alloc(uint64(size))
-	var need *segment.NeedGrantError
-	if errors.As(err, &need) {
+	if _, full := errors.AsType[*segment.NeedGrantError](err); full {
 		if b != nil {
 			b.Block()
 		}

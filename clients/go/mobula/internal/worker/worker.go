@@ -54,7 +54,6 @@ type lane struct {
 	number  uint32
 	queue   []*call
 	running int
-	blocked int // of running: those that wait in a get
 	limit   int
 }
 
@@ -193,7 +192,7 @@ func (w *Worker) run(c *call) {
 	c.started = time.Now()
 	m := c.frame
 	done := &mobulav1.Done{Handle: m.GetHandle()}
-	values, keep, err := w.invoke(c, done)
+	values, keep, err := w.invoke(c)
 	if keep != nil {
 		keep.Keep()
 	}
@@ -251,7 +250,7 @@ type userError struct{ err error }
 func (u *userError) Error() string { return u.err.Error() }
 
 // invoke decodes the arguments, runs the function and encodes its results. The returned scope holds refs that came as arguments.
-func (w *Worker) invoke(c *call, done *mobulav1.Done) (values [][]byte, keep *session.Scope, err error) {
+func (w *Worker) invoke(c *call) (values [][]byte, keep *session.Scope, err error) {
 	f := c.tmpl.f
 	if f == nil {
 		return nil, nil, fmt.Errorf("function %s is not in this program", c.tmpl.frame.GetName())
@@ -392,8 +391,7 @@ func (w *Worker) failure(c *call, err error) *mobulav1.ErrorValue {
 	switch {
 	case errors.As(err, &user):
 		e = core.ToValue(user.err)
-		var p *panicked
-		if errors.As(user.err, &p) {
+		if p, ok := errors.AsType[*panicked](user.err); ok {
 			e.Stack = core.Clip(string(p.stack))
 		}
 	case errors.As(err, &remote):
