@@ -17,6 +17,7 @@ import (
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/wire"
 	"github.com/mobula-dev/mobula/nodemanager/objectstore"
+	"github.com/mobula-dev/mobula/nodemanager/workerpool"
 )
 
 // helloTimeout is how long a client may take to say hello.
@@ -249,11 +250,21 @@ func (n *Node) sessionEnded(s *session, err error) {
 	})
 }
 
-// killWorkerSoon ends a process whose session has ended: it should be ending by itself, with a reason that is better than ours.
+// lostGrace is how long a process whose session has ended may take to end by itself.
+const lostGrace = time.Second
+
+// killWorkerSoon ends a process whose session has ended, if it does not end by itself, with a reason that is better than ours.
 func (n *Node) killWorkerSoon(w *worker) {
-	if n.pool.Stop(w.id, workerStopGrace, workerpoolCause(w)) != nil {
-		return // it has ended
-	}
+	time.AfterFunc(lostGrace, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.closed || n.workers[w.id] != w {
+			return
+		}
+		if err := n.pool.Stop(w.id, workerStopGrace, workerpoolCause(w)); err != nil && !errors.Is(err, workerpool.ErrNotRunning) {
+			n.log.Error("worker without a session could not be stopped", "pid", w.pid(), "error", err)
+		}
+	})
 }
 
 // prestart starts a first worker before it is needed, if the job has functions of its own.

@@ -43,9 +43,9 @@ type task struct {
 	lane       *scheduler.Lane
 	blocked    bool // a call of an actor that waits in a get
 
-	stopped  *mobulav1.ErrorValue // why it was asked to end; what its refs resolve to unless it succeeds
-	isolated bool                 // runs alone because its last process crashed with others
-	done     bool
+	stopped   *mobulav1.ErrorValue // why it was asked to end; what its refs resolve to unless it succeeds
+	suspected int32                // crashes beside other tasks that were not charged
+	done      bool
 }
 
 // results yields the objects that the task makes; the constructor of a restarted actor makes none.

@@ -49,7 +49,7 @@ func (n *Node) startWorker(sw *scheduler.Worker) {
 		LogDir: n.cfg.LogDir, Isolated: w.isolated, Env: n.workerEnv(j, w, sw.Env()),
 	}
 	n.background.Go(func() {
-		p, err := n.pool.Start(n.ctx, spec)
+		p, err := n.launch(spec)
 		n.locked(func() {
 			if err != nil {
 				delete(n.workers, w.id)
@@ -61,6 +61,22 @@ func (n *Node) startWorker(sw *scheduler.Worker) {
 			w.process = p
 		})
 	})
+}
+
+// launch starts a process, after the pause that the pool asks for when workers of the job crash one after another.
+func (n *Node) launch(spec workerpool.Spec) (*workerpool.Process, error) {
+	for {
+		p, err := n.pool.Start(n.ctx, spec)
+		backoff, pause := errors.AsType[*workerpool.BackoffError](err)
+		if !pause {
+			return p, err
+		}
+		select {
+		case <-time.After(backoff.RetryAfter):
+		case <-n.ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // workerEnv is the environment of a worker beside what it inherits. A shared Go worker uses as many CPUs as the node has; an isolated one
@@ -204,14 +220,18 @@ func (n *Node) interrupted(t *task, w *worker, cause *mobulav1.ErrorValue, alone
 		n.sched.Requeue(&t.sched, true, false, n.now)
 	case !alone && !w.isolated:
 		t.attempt++
-		t.isolated = true
+		t.suspected++
 		n.sched.Requeue(&t.sched, true, true, n.now)
 	default:
 		if t.retries > 0 {
-			t.retries--
+			t.retries -= 1 + t.suspected // it is to blame for the crashes beside others too
+			t.suspected = 0
+		}
+		if t.retries < 0 && t.tmpl.retries >= 0 {
+			n.fail(t, n.crashOf(t, cause, alone))
+			return
 		}
 		t.attempt++
-		t.isolated = true
 		n.sched.Requeue(&t.sched, true, true, n.now)
 	}
 }

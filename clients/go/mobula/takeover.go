@@ -49,6 +49,10 @@ func runWorker(child *takeover.Child) error {
 		return err
 	}
 	ctx := context.Background()
+	tracer, err := telemetry.Open(ctx, telemetry.Config{Role: "worker", InstallGlobal: true, NodeID: child.Node})
+	if err != nil {
+		core.Warn("tracing is off: " + err.Error())
+	}
 	w := worker.New()
 	s, err := session.Open(ctx, child.Conn(), session.Config{
 		Hello: &mobulav1.Hello{
@@ -56,18 +60,16 @@ func runWorker(child *takeover.Child) error {
 			LanguageVersion: runtime.Version(), Program: os.Args[0], Functions: core.Infos(), WorkerId: child.Worker[:],
 		},
 		Worker: w,
+		Opened: func(s *session.Session) {
+			rt := &core.Runtime{Session: s, Tracer: tracer, Worker: w}
+			s.SetOwner(rt)
+			w.Attach(rt)
+			core.SetDefault(rt)
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
-	tracer, err := telemetry.Open(ctx, telemetry.Config{Role: "worker", InstallGlobal: true})
-	if err != nil {
-		core.Warn("tracing is off: " + err.Error())
-	}
-	rt := &core.Runtime{Session: s, Tracer: tracer, Worker: w}
-	s.SetOwner(rt)
-	w.Attach(rt)
-	core.SetDefault(rt)
 	select {
 	case <-s.Done():
 	case <-w.Exiting():

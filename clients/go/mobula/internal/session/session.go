@@ -40,6 +40,8 @@ type Config struct {
 	Executable *os.File
 	// Worker gets worker frames; nil for a driver.
 	Worker WorkerHandler
+	// Opened is called when the node has welcomed the session, before any other frame is handled; nil is nothing.
+	Opened func(*Session)
 	// Notice is called for each Notice, by the reading goroutine; nil drops them.
 	Notice func(*mobulav1.Notice)
 }
@@ -126,6 +128,9 @@ func Open(ctx context.Context, nc net.Conn, cfg Config) (*Session, error) {
 	}
 	s.releases.init(s)
 	s.store.init(s)
+	if cfg.Opened != nil {
+		cfg.Opened(s)
+	}
 	go s.readLoop()
 	return s, nil
 }
