@@ -53,6 +53,7 @@ func (s *Store) RequestGrant(now time.Time, r Request) error {
 	default:
 		s.enqueue(now, wt)
 		s.admit()
+		s.recall()
 	}
 	s.collect(now)
 	return nil

@@ -57,6 +57,8 @@ func (s *Store) checkSegments() error {
 		switch {
 		case sg.owner == nil && len(sg.places) == 0:
 			return fmt.Errorf("segment %d has neither writer nor objects", number)
+		case sg.owner != nil && sg.registered && len(sg.places) == 0 && s.waiting > 0 && !sg.told:
+			return fmt.Errorf("empty segment %d is kept while somebody waits", number)
 		case sg.owner != nil && (sg.owner.segments[number] != sg || s.sessions[sg.owner.id] != sg.owner):
 			return fmt.Errorf("segment %d is not its writer's", number)
 		}

@@ -67,6 +67,9 @@ func (m *model) apply(t *rapid.T, effects []Effect) {
 			}
 			m.queue = slices.Delete(m.queue, i, i+1)
 		case Freed:
+			if len(e.Blocks) == 0 && !e.GiveBack {
+				t.Fatalf("nothing is said: %+v", e)
+			}
 			for _, b := range e.Blocks {
 				if m.freeing[b] != e.Session {
 					t.Fatalf("session %d is told that %v is free", e.Session, b)

@@ -87,6 +87,7 @@ func (s *Store) Seal(sid Session, oid id.Object, b segment.Block, m Meta) error 
 	o := &object{id: oid, block: b, seg: sg, meta: m}
 	s.objects[oid] = o
 	sg.places = slices.Insert(sg.places, i, place{offset: b.Offset, end: b.End()})
+	sg.told = false
 	sg.job.objectBytes += b.Size
 	c.liveBytes += b.Size
 	s.totals.sealed++
@@ -189,6 +190,9 @@ func (s *Store) remove(o *object) {
 	if sg.owner != nil {
 		sg.owner.liveBytes -= o.block.Size
 		s.tellFreed(sg.owner, o.block)
+		if s.waiting > 0 && len(sg.places) == 0 {
+			s.tellGiveBack(sg)
+		}
 	} else if len(sg.places) == 0 {
 		s.drop(sg)
 	}
@@ -196,10 +200,15 @@ func (s *Store) remove(o *object) {
 
 // tellFreed has the writer told that a block is free, together with others.
 func (s *Store) tellFreed(c *session, b segment.Block) {
-	if len(c.freed) == 0 {
+	s.touch(c)
+	c.freed = append(c.freed, b)
+}
+
+// touch notes that a session has to be told something.
+func (s *Store) touch(c *session) {
+	if len(c.freed) == 0 && !c.giveBack {
 		s.dirty = append(s.dirty, c)
 	}
-	c.freed = append(c.freed, b)
 }
 
 // sortedObjects returns objects in order of their ids, so that effects do not depend on the order of maps.

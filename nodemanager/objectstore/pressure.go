@@ -2,6 +2,7 @@ package objectstore
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -12,6 +13,26 @@ const (
 	// scarceFactor is how much rarer sessions are asked when memory is scarce but nobody waits.
 	scarceFactor = 10
 )
+
+// recall has the writers told, when somebody waits, that segments in which nothing lies shall be given back. A writer keeps them for
+// its next object, whose pages then need not be found and cleared: worth it only while there is room. Unlike a garbage collection
+// this costs the clients nothing else, so it is done at once, for every segment once.
+func (s *Store) recall() {
+	if s.waiting == 0 {
+		return
+	}
+	for _, number := range slices.Sorted(maps.Keys(s.segments)) {
+		if sg := s.segments[number]; sg.owner != nil && sg.registered && !sg.told && len(sg.places) == 0 {
+			s.tellGiveBack(sg)
+		}
+	}
+}
+
+func (s *Store) tellGiveBack(sg *seg) {
+	sg.told = true
+	s.touch(sg.owner)
+	sg.owner.giveBack = true
+}
 
 // collect asks the sessions that could give back most to do so: a collector does not see the gigabyte behind a small handle.
 func (s *Store) collect(now time.Time) {

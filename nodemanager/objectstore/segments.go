@@ -16,6 +16,7 @@ type seg struct {
 	job        *job
 	registered bool
 	descriptor Descriptor
+	told       bool    // since the last object: to be given back if it is empty, or needed by its writer when somebody else waited
 	places     []place // of its objects, by offset
 	readers    map[Session]struct{}
 }
@@ -39,7 +40,7 @@ func (s *Store) Register(sid Session, number uint32, length uint64, d Descriptor
 	case sg.length != length:
 		return protocolError(sid, "announces segment %d of %d bytes, granted were %d", number, length, sg.length)
 	}
-	sg.registered, sg.descriptor = true, d
+	sg.registered, sg.descriptor, sg.told = true, d, s.waiting > 0
 	return nil
 }
 

@@ -48,8 +48,11 @@ const (
 	segmentShare = 16
 	// segmentMin is the shortest shared segment.
 	segmentMin = 64 << 10
-	// objectsPerSegmentMax bounds the search for overlaps: four times what fits into a segment of the default length by pages.
-	objectsPerSegmentMax = 1 << 16
+	// objectsPerSegmentMax bounds what entering and removing a place moves, 16 bytes for each behind it: as many as a segment of the
+	// default length has pages, and 25 times as many as it has objects that are too long to be inline.
+	objectsPerSegmentMax = segment.DefaultBytes / segment.PageBytes
+	// freedMax is how many blocks one effect names: at most 27 bytes each in a frame, a tenth of what a frame may have.
+	freedMax = 4096
 	// blockAlign is what every offset is a multiple of.
 	blockAlign = 64
 )
@@ -119,7 +122,8 @@ const (
 	Granted EffectKind = iota + 1
 	// Refused: tell Session that its Request is refused because of Err.
 	Refused
-	// Freed: tell Session, the writer, that Blocks are free again.
+	// Freed: tell Session, the writer, that Blocks are free again; with GiveBack also, or only, that somebody waits for room, so that
+	// segments that are empty now shall be given back at once.
 	Freed
 	// SegmentGone: tell Session, a reader, that Segment is gone.
 	SegmentGone
@@ -138,6 +142,7 @@ type Effect struct {
 	Segment    uint32
 	Length     uint64
 	Blocks     []segment.Block
+	GiveBack   bool
 	Descriptor Descriptor
 	Err        *FullError
 }
@@ -158,7 +163,7 @@ type Store struct {
 	lastCollect time.Time
 
 	effects []Effect
-	dirty   []*session // those with freed blocks to be told
+	dirty   []*session // those that have to be told of freed blocks, or to give back
 	totals  totals
 }
 
@@ -171,6 +176,7 @@ type session struct {
 	pins     map[*object]uint32
 	waiters  map[uint64]*waiter
 	freed    []segment.Block // to be told
+	giveBack bool            // to be told
 
 	segmentBytes uint64 // length of its segments
 	liveBytes    uint64 // of objects in its segments
@@ -206,9 +212,13 @@ func New(cfg Config) (*Store, error) {
 // Effects returns what has to be done since the last call, in this order; the slice is valid until the next event.
 func (s *Store) Effects() []Effect {
 	for _, c := range s.dirty {
-		if len(c.freed) > 0 {
-			s.effects = append(s.effects, Effect{Kind: Freed, Session: c.id, Blocks: c.freed})
-			c.freed = nil
+		for len(c.freed) > freedMax {
+			s.effects = append(s.effects, Effect{Kind: Freed, Session: c.id, Blocks: c.freed[:freedMax:freedMax]})
+			c.freed = c.freed[freedMax:]
+		}
+		if len(c.freed) > 0 || c.giveBack {
+			s.effects = append(s.effects, Effect{Kind: Freed, Session: c.id, Blocks: c.freed, GiveBack: c.giveBack})
+			c.freed, c.giveBack = nil, false
 		}
 	}
 	clear(s.dirty)
@@ -259,7 +269,7 @@ func (s *Store) SessionGone(sid Session) {
 			s.drop(sg)
 		}
 	}
-	c.freed = nil
+	c.freed, c.giveBack = nil, false
 	c.job.sessions--
 	s.forget(c.job)
 	s.admit()

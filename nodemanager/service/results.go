@@ -170,10 +170,17 @@ func (n *Node) value(s *session, oid id.Object, encoded []byte) (*ownership.Valu
 		}
 	}
 	if b := m.GetBlock(); b != nil {
-		if err := n.seal(s, oid, b); err != nil {
+		at, err := n.seal(s, oid, b)
+		if err != nil {
 			return nil, err
 		}
-		v.Stored, v.Size = true, b.GetSize()
+		if at != b {
+			m.Block = at
+			if v.Encoded, err = m.MarshalVT(); err != nil {
+				return nil, fmt.Errorf("value of object %v: %w", oid, err)
+			}
+		}
+		v.Stored, v.Size = true, at.GetSize()
 		return v, nil
 	}
 	if len(encoded) > inlineMax && len(m.GetRefs()) == 0 {

@@ -103,8 +103,8 @@ func (n *Node) unpinAll(s *session, oid id.Object) {
 	}
 }
 
-// seal enters an object that a client has written.
-func (n *Node) seal(s *session, oid id.Object, b *mobulav1.Block) error {
+// seal enters an object that a client has written, and returns where it lies: elsewhere than b when it was sealed before.
+func (n *Node) seal(s *session, oid id.Object, b *mobulav1.Block) (*mobulav1.Block, error) {
 	meta := objectstore.Meta{}
 	if o := n.dir.Lookup(oid); o != nil {
 		switch m := o.Maker.(type) {
@@ -118,10 +118,14 @@ func (n *Node) seal(s *session, oid id.Object, b *mobulav1.Block) error {
 		}
 	}
 	err := n.store.Seal(objectstore.Session(s.id), oid, blockOf(b), meta)
-	if errors.Is(err, objectstore.ErrExists) {
-		return nil // the first copy counts
+	if !errors.Is(err, objectstore.ErrExists) {
+		return b, err
 	}
-	return err
+	first, ok := n.store.Lookup(oid) // the first copy counts
+	if !ok {
+		return nil, err
+	}
+	return &mobulav1.Block{Segment: first.Block.Segment, Offset: first.Block.Offset, Size: first.Block.Size}, nil
 }
 
 func blockOf(b *mobulav1.Block) segment.Block {
@@ -180,7 +184,7 @@ func (n *Node) storeEffect(e objectstore.Effect) {
 			Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED, Hint: "release refs that are not needed, or start the node with a larger store",
 		}})
 	case objectstore.Freed:
-		n.send(s, mobulav1.FrameKind_FRAME_KIND_FREED, freedFrame(e.Blocks))
+		n.send(s, mobulav1.FrameKind_FRAME_KIND_FREED, freedFrame(e.Blocks, e.GiveBack))
 	case objectstore.SegmentGone:
 		n.send(s, mobulav1.FrameKind_FRAME_KIND_SEGMENT_GONE, &mobulav1.SegmentGone{Segment: e.Segment})
 	case objectstore.CloseDescriptor:
@@ -196,8 +200,8 @@ func (n *Node) storeEffect(e objectstore.Effect) {
 	}
 }
 
-func freedFrame(blocks []segment.Block) *mobulav1.Freed {
-	m := &mobulav1.Freed{Blocks: make([]*mobulav1.Block, len(blocks))}
+func freedFrame(blocks []segment.Block, giveBack bool) *mobulav1.Freed {
+	m := &mobulav1.Freed{Blocks: make([]*mobulav1.Block, len(blocks)), GiveBack: giveBack}
 	for i, b := range blocks {
 		m.Blocks[i] = &mobulav1.Block{Segment: b.Segment, Offset: b.Offset, Size: b.Size}
 	}

@@ -2518,7 +2518,9 @@ func (x *Grant) GetError() *ErrorValue {
 type Freed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The places.
-	Blocks        []*Block `protobuf:"bytes,1,rep,name=blocks,proto3" json:"blocks,omitempty"`
+	Blocks []*Block `protobuf:"bytes,1,rep,name=blocks,proto3" json:"blocks,omitempty"`
+	// Whether the writer shall give back its empty segments, because others wait for memory.
+	GiveBack      bool `protobuf:"varint,2,opt,name=give_back,json=giveBack,proto3" json:"give_back,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2558,6 +2560,13 @@ func (x *Freed) GetBlocks() []*Block {
 		return x.Blocks
 	}
 	return nil
+}
+
+func (x *Freed) GetGiveBack() bool {
+	if x != nil {
+		return x.GiveBack
+	}
+	return false
 }
 
 // Unpin tells the node that the client no longer reads stored values that were pinned for it, one pin each.
@@ -3523,9 +3532,10 @@ const file_mobula_v1_session_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x18\n" +
 	"\asegment\x18\x03 \x01(\rR\asegment\x12+\n" +
-	"\x05error\x18\x04 \x01(\v2\x15.mobula.v1.ErrorValueR\x05error\"1\n" +
+	"\x05error\x18\x04 \x01(\v2\x15.mobula.v1.ErrorValueR\x05error\"N\n" +
 	"\x05Freed\x12(\n" +
-	"\x06blocks\x18\x01 \x03(\v2\x10.mobula.v1.BlockR\x06blocks\"&\n" +
+	"\x06blocks\x18\x01 \x03(\v2\x10.mobula.v1.BlockR\x06blocks\x12\x1b\n" +
+	"\tgive_back\x18\x02 \x01(\bR\bgiveBack\"&\n" +
 	"\x05Unpin\x12\x1d\n" +
 	"\n" +
 	"object_ids\x18\x01 \x01(\fR\tobjectIds\"'\n" +

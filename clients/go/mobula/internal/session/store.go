@@ -168,6 +168,10 @@ func (st *store) frameLocked(kind mobulav1.FrameKind, payload []byte) error {
 				return err
 			}
 		}
+		if m.GetGiveBack() {
+			_, err := st.writer.Trim(0)
+			return err
+		}
 		return nil
 	case mobulav1.FrameKind_FRAME_KIND_SEGMENT_GONE:
 		var m mobulav1.SegmentGone
