@@ -105,7 +105,7 @@ func (c *Class) observe(run int64, cfg *Config) {
 	if c.runs < 30 {
 		limit = min(limit, 1<<c.runs)
 	}
-	c.depth = max(1, int(min(int64(limit), int64(cfg.PipelineTarget)*8/max(1, c.mean))))
+	c.depth = max(1, int(min(int64(limit), cfg.PipelineTargetNs*8/max(1, c.mean))))
 }
 
 // Job is what classes, workers and fairness belong to: one session of a driver. A detached actor that outlives its driver needs a Job of

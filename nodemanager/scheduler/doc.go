@@ -23,20 +23,21 @@
 //
 // A lane is a lease on a worker: it holds the resources of one class of tasks while tasks of that class run in it one after another. A
 // class is what makes tasks alike: job, function, resources, process. Tasks are pipelined into a lane behind the running head, so that a
-// short task costs no round trip: as many as about a millisecond of work (PipelineTarget), by the measured mean of the class; one only
+// short task costs no round trip: as many as about a millisecond of work (PipelineTargetNs), by the measured mean of the class; one only
 // until runs have been measured, and never before every lane that free resources and ready workers allow is open. A head that runs for
-// longer than RevokeAfter gets no tasks behind it, and those that are there are asked back (effect Revoke), so that they run wherever
+// longer than RevokeAfterNs gets no tasks behind it, and those that are there are asked back (effect Revoke), so that they run wherever
 // else something becomes free.
 //
 // # Who is next
 //
-// Between jobs: the job with the lowest dominant share (the largest fraction of any one column that its lanes hold) goes first, then the
-// one that waited longest. Between classes of a job: in turn. Within a class: first in, first out. A lane that runs empty, or has room,
-// is filled again from its own class only while no other class has a better claim on what it holds; so one task of a job waits for at
-// most one running task or one pipeline of about a millisecond, whatever another job has queued.
+// Between jobs: the job with the lowest dominant share (the largest fraction of any one column that its lanes hold) goes first; among
+// equals the one that has used least (run time times the share of a task; a job that was away gets no credit for it); then the one that
+// waited longest. Between classes of a job: in turn. Within a class: first in, first out. A turn is a lane with one pipeline of tasks. A
+// lane that runs empty, or has room, goes on with its own class only while no other class has a better claim on what it holds; so one
+// task of a job waits for at most one running task, or one pipeline of about a millisecond, whatever another job has queued.
 //
 // The scheduler is work-conserving: whenever a queued task fits and there is a worker for it, it is dispatched, except that a class which
-// was passed over because it needs much at once gets a reservation after ReserveAfter (see reservation), so that it is not starved.
+// was passed over because it needs much at once gets a reservation after ReserveAfterNs (see reservation), so that it is not starved.
 //
 // # Nested tasks never deadlock
 //

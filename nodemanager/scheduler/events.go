@@ -225,7 +225,7 @@ func (s *Scheduler) Revoked(l *Lane, returned []*Task, now int64) {
 	}
 	s.takeBack(l, returned, now)
 	if l.tasks.n > 1 {
-		s.wakeAt(now + int64(s.cfg.RevokeAfter)) // the worker kept some: ask again
+		s.wakeAt(now + s.cfg.RevokeAfterNs) // the worker kept some: ask again
 	}
 	if l.tasks.n == 0 {
 		s.end(l, now) // not even the head had begun

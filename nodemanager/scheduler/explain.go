@@ -3,7 +3,6 @@ package scheduler
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/mobula-dev/mobula/nodemanager/resource"
 )
@@ -31,8 +30,8 @@ type Explanation struct {
 	Contested bool
 	// Worker is where it was dispatched to.
 	Worker *Worker
-	// HeadFor is how long the head of its lane has run, when it is dispatched: the task itself or what it stands behind.
-	HeadFor time.Duration
+	// HeadNs is for how many nanoseconds the head of its lane has run, when it is dispatched: the task itself or what it stands behind.
+	HeadNs int64
 }
 
 // Short is a resource of which too little is free, and the classes that hold it.
@@ -62,7 +61,7 @@ func (s *Scheduler) Explain(t *Task, now int64) Explanation {
 		e.Ahead, e.MoreAhead = ahead(t)
 	case Dispatched, Blocked:
 		e.Worker = t.lane.worker
-		e.HeadFor = time.Duration(now - t.lane.headSince)
+		e.HeadNs = now - t.lane.headSince
 		e.Ahead, e.MoreAhead = ahead(t)
 	default:
 		panic("scheduler: unknown task state")
@@ -94,7 +93,7 @@ func (s *Scheduler) explainQueued(e *Explanation, c *Class, now int64) {
 		case g.starting > 0:
 			e.NoWorker = fmt.Sprintf("%d workers are starting", g.starting)
 		case now < g.retryAt:
-			e.NoWorker = fmt.Sprintf("%d starts failed, the next is in %v", g.failures, time.Duration(g.retryAt-now))
+			e.NoWorker = fmt.Sprintf("%d starts failed, the next is in %s", g.failures, seconds(g.retryAt-now))
 		case s.full():
 			e.NoWorker = fmt.Sprintf("the limit of %d workers is reached", s.cfg.MaxWorkers)
 		case s.starting >= s.cfg.MaxStarting:
@@ -170,11 +169,14 @@ func (e Explanation) String() string {
 		}
 		fmt.Fprintf(&b, "; behind %s%d tasks of its class", more, e.Ahead)
 	}
-	if e.HeadFor > 0 {
-		fmt.Fprintf(&b, "; the head of its lane has run for %v", e.HeadFor)
+	if e.HeadNs > 0 {
+		fmt.Fprintf(&b, "; the head of its lane has run for %s", seconds(e.HeadNs))
 	}
 	return b.String()
 }
+
+// seconds writes nanoseconds for people.
+func seconds(ns int64) string { return fmt.Sprintf("%.3f s", float64(ns)/float64(second)) }
 
 // Stats is a picture of the scheduler at a moment.
 type Stats struct {

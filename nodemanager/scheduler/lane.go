@@ -55,7 +55,7 @@ func (l *Lane) Len() int { return l.tasks.n }
 
 // overdue reports whether the head has run for so long that nothing may wait behind it.
 func (s *Scheduler) overdue(l *Lane, now int64) bool {
-	return now-l.headSince >= int64(s.cfg.RevokeAfter)
+	return now-l.headSince >= s.cfg.RevokeAfterNs
 }
 
 // takes reports whether the lane is one to which more tasks may be given at all.
@@ -96,7 +96,7 @@ func (s *Scheduler) assign(l *Lane, now int64) {
 		l.headSince = now
 	case 2:
 		s.piped.add(l)
-		s.wakeAt(l.headSince + int64(s.cfg.RevokeAfter))
+		s.wakeAt(l.headSince + s.cfg.RevokeAfterNs)
 	}
 	s.emit(Effect{Kind: Dispatch, Task: t, Lane: l, Worker: l.worker})
 }
@@ -262,7 +262,7 @@ func (s *Scheduler) revokeOverdue(now int64) {
 		case s.overdue(l, now):
 			s.revoke(l)
 		default:
-			s.wakeAt(l.headSince + int64(s.cfg.RevokeAfter))
+			s.wakeAt(l.headSince + s.cfg.RevokeAfterNs)
 		}
 	}
 }

@@ -1,16 +1,12 @@
 package scheduler
 
-import (
-	"time"
-
-	"github.com/mobula-dev/mobula/nodemanager/resource"
-)
+import "github.com/mobula-dev/mobula/nodemanager/resource"
 
 // reservationMax bounds how long one reservation may keep resources free in a row.
-const reservationMax = int64(time.Minute)
+const reservationMax = minute
 
 // reservation keeps a class that needs much at once from being starved by classes that need little. When a class does not fit and another
-// that competes with it is served, without a better claim, it has been passed over. If it still waits after ReserveAfter, the columns
+// that competes with it is served, without a better claim, it has been passed over. If it still waits after ReserveAfterNs, the columns
 // that it is short of are kept for it: nothing else that needs them starts, until it fits or the time is over. Then the others have as
 // long a turn, and the next reservation is twice as long, so that it succeeds however long the others' tasks run (up to reservationMax),
 // and half the time nothing is kept from them.
@@ -58,7 +54,7 @@ func competes(ledger *resource.Ledger, d, c *Class) bool {
 
 // pass notes which class was passed over, if any, now that c is served.
 func (s *Scheduler) pass(c *Class, now int64) {
-	if s.active == 0 || s.active == 1 && c.queue.n > 0 || s.reserve.class != nil || s.cfg.ReserveAfter < 0 {
+	if s.active == 0 || s.active == 1 && c.queue.n > 0 || s.reserve.class != nil || s.cfg.ReserveAfterNs < 0 {
 		return
 	}
 	for j := s.ring.first; j != nil; j = j.ringLinks.next {
@@ -67,7 +63,7 @@ func (s *Scheduler) pass(c *Class, now int64) {
 		}
 		for d := j.ring.first; d != nil; d = d.ringLinks.next {
 			if d != c && !s.fits(d) && competes(s.ledger, d, c) && d.spec.Shape != c.spec.Shape {
-				span := int64(s.cfg.ReserveAfter)
+				span := s.cfg.ReserveAfterNs
 				s.reserve.class, s.reserve.span, s.reserve.due = d, span, now+span
 				s.wakeAt(now + span)
 				return

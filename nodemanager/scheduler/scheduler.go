@@ -3,12 +3,18 @@ package scheduler
 import (
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/mobula-dev/mobula/nodemanager/resource"
 )
 
-// Config holds the scheduler's limits and times. A zero field has the default that is stated.
+// Units of time in nanoseconds; package time is not for pure packages, because Now is in it.
+const (
+	millisecond = int64(1_000_000)
+	second      = 1000 * millisecond
+	minute      = 60 * second
+)
+
+// Config holds the scheduler's limits, and its times in nanoseconds. A zero field has the default that is stated.
 type Config struct {
 	// MaxWorkers bounds the workers that do not contain a waiting task; default 1024.
 	MaxWorkers int
@@ -16,24 +22,24 @@ type Config struct {
 	MaxStarting int
 	// StartAttempts is how many starts of a group may fail in a row before its queued tasks are handed back; default 3.
 	StartAttempts int
-	// StartBackoff is the pause after the first failed start of a group, doubled with every further one; default 100 ms.
-	StartBackoff time.Duration
-	// StartBackoffMax bounds that pause; default 10 s.
-	StartBackoffMax time.Duration
-	// IdleTimeout is how long a worker may have no lane before it is stopped; default 60 s.
-	IdleTimeout time.Duration
+	// StartBackoffNs is the pause after the first failed start of a group, doubled with every further one; default 100 ms.
+	StartBackoffNs int64
+	// StartBackoffMaxNs bounds that pause; default 10 s.
+	StartBackoffMaxNs int64
+	// IdleTimeoutNs is how long a worker may have no lane before it is stopped; default 60 s.
+	IdleTimeoutNs int64
 	// WarmWorkers is how many workers of a job are never stopped for being idle; default 1, negative for none.
 	WarmWorkers int
-	// PipelineTarget is how much work, by the mean run time of its class, a lane may have; default 1 ms.
-	PipelineTarget time.Duration
+	// PipelineTargetNs is how much work, by the mean run time of its class, a lane may have; default 1 ms.
+	PipelineTargetNs int64
 	// MaxDepth bounds the tasks of a lane; default 256.
 	MaxDepth int
-	// RevokeAfter is how long a head may run before what is behind it is asked back; default 10 ms.
-	RevokeAfter time.Duration
+	// RevokeAfterNs is how long a head may run before what is behind it is asked back; default 10 ms.
+	RevokeAfterNs int64
 	// FreeLanes bounds the lanes of a class that needs no resources; default 1000.
 	FreeLanes int
-	// ReserveAfter is how long a class may be passed over by smaller ones before it gets a reservation; default 1 s, negative for never.
-	ReserveAfter time.Duration
+	// ReserveAfterNs is how long a class may be passed over by smaller ones before it gets a reservation; default 1 s, negative for never.
+	ReserveAfterNs int64
 }
 
 // defaults fills the zero fields.
@@ -41,40 +47,40 @@ func (c *Config) defaults() {
 	set(&c.MaxWorkers, 1024)
 	set(&c.MaxStarting, 4)
 	set(&c.StartAttempts, 3)
-	set(&c.StartBackoff, 100*time.Millisecond)
-	set(&c.StartBackoffMax, 10*time.Second)
-	set(&c.IdleTimeout, time.Minute)
+	set(&c.StartBackoffNs, 100*millisecond)
+	set(&c.StartBackoffMaxNs, 10*second)
+	set(&c.IdleTimeoutNs, minute)
 	set(&c.WarmWorkers, 1)
-	set(&c.PipelineTarget, time.Millisecond)
+	set(&c.PipelineTargetNs, millisecond)
 	set(&c.MaxDepth, 256)
-	set(&c.RevokeAfter, 10*time.Millisecond)
+	set(&c.RevokeAfterNs, 10*millisecond)
 	set(&c.FreeLanes, 1000)
-	set(&c.ReserveAfter, time.Second)
+	set(&c.ReserveAfterNs, second)
 }
 
-func set[T int | time.Duration](field *T, value T) {
+func set[T int | int64](field *T, value T) {
 	if *field == 0 {
 		*field = value
 	}
 }
 
-// validate refuses what cannot work. Negative values mean something only for WarmWorkers and ReserveAfter.
+// validate refuses what cannot work. Negative values mean something only for WarmWorkers and ReserveAfterNs.
 func (c *Config) validate() error {
 	for _, f := range []struct {
 		name  string
 		value int64
 	}{
 		{"MaxWorkers", int64(c.MaxWorkers)}, {"MaxStarting", int64(c.MaxStarting)}, {"StartAttempts", int64(c.StartAttempts)},
-		{"StartBackoff", int64(c.StartBackoff)}, {"StartBackoffMax", int64(c.StartBackoffMax)}, {"IdleTimeout", int64(c.IdleTimeout)},
-		{"PipelineTarget", int64(c.PipelineTarget)}, {"MaxDepth", int64(c.MaxDepth)}, {"RevokeAfter", int64(c.RevokeAfter)},
+		{"StartBackoffNs", c.StartBackoffNs}, {"StartBackoffMaxNs", c.StartBackoffMaxNs}, {"IdleTimeoutNs", c.IdleTimeoutNs},
+		{"PipelineTargetNs", c.PipelineTargetNs}, {"MaxDepth", int64(c.MaxDepth)}, {"RevokeAfterNs", c.RevokeAfterNs},
 		{"FreeLanes", int64(c.FreeLanes)},
 	} {
 		if f.value < 0 {
 			return fmt.Errorf("scheduler config: %s is negative", f.name)
 		}
 	}
-	if c.PipelineTarget > time.Hour {
-		return fmt.Errorf("scheduler config: PipelineTarget %v is above an hour", c.PipelineTarget)
+	if c.PipelineTargetNs > 60*minute {
+		return fmt.Errorf("scheduler config: PipelineTargetNs %d is above an hour", c.PipelineTargetNs)
 	}
 	return nil
 }
@@ -95,7 +101,7 @@ const (
 	Infeasible
 	// StartFailed: no worker could be started for Task. It is the caller's again.
 	StartFailed
-	// WakeAt: call Tick at Time, unless an earlier WakeAt is still to come.
+	// WakeAt: call Tick at Time; it replaces the WakeAt before it.
 	WakeAt
 	// Warn: there are Count workers, more than MaxWorkers, because tasks wait for tasks that wait.
 	Warn

@@ -225,7 +225,7 @@ func (s *Scheduler) rest(w *Worker, spent bool, now int64) {
 		if w.group.kind == Isolated {
 			w.group.idle = append(w.group.idle, w)
 		}
-		s.wakeAt(now + int64(s.cfg.IdleTimeout))
+		s.wakeAt(now + s.cfg.IdleTimeoutNs)
 	case workerRetiring:
 		s.stop(w)
 	case workerStarting, workerStopping, workerGone:
