@@ -8,6 +8,7 @@ import (
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/wire"
 	"github.com/mobula-dev/mobula/nodemanager/ownership"
+	"github.com/mobula-dev/mobula/nodemanager/scheduler"
 )
 
 // cancelGrace is how long a running task that was cancelled may take to return before it is abandoned.
@@ -247,6 +248,10 @@ func (n *Node) stopTask(t *task, e *mobulav1.ErrorValue, force bool) {
 		d.Execution = mobulav1.Execution_EXECUTION_NOT_EXECUTED
 		if t.attempt > 1 {
 			d.Execution = mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED
+		}
+		if t.sched.State() == scheduler.Dispatched {
+			t.stopped = d // the effect that sends it to a worker is still to be carried out: it ends there
+			return
 		}
 		if t.tmpl.kind != mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
 			n.sched.Cancel(&t.sched, n.now)

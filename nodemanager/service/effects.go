@@ -27,6 +27,10 @@ func (n *Node) schedulerEffect(e scheduler.Effect) {
 		t := e.Task.Record.(*task)
 		w := e.Lane.Worker().Record.(*worker)
 		t.lane = e.Lane
+		if t.stopped != nil {
+			n.undispatch(t)
+			return
+		}
 		n.execute(t, w, e.Lane.Number(), e.Lane.Devices().Append(nil))
 	case scheduler.StartWorker:
 		n.startWorker(e.Worker)
@@ -59,6 +63,15 @@ func (n *Node) schedulerEffect(e scheduler.Effect) {
 	default:
 		panic(fmt.Sprintf("invariant: scheduler effect %v", e.Kind))
 	}
+}
+
+// undispatch ends a task that was stopped between the decision to send it to a worker and the sending.
+func (n *Node) undispatch(t *task) {
+	n.sched.Done(&t.sched, 1, n.now)
+	if t.actor != nil {
+		n.sched.ActorGone(t.lane, n.now)
+	}
+	n.fail(t, t.stopped)
 }
 
 // reason says why a task can never run.

@@ -205,10 +205,13 @@ func (n *Node) recordJobEnd(j *job, cause error) {
 // recordActor records that an actor is being made; done hears the answer.
 func (n *Node) recordActor(a *actor, done func(*mobulav1.CommandResult, *mobulav1.ErrorValue)) {
 	o := a.tmpl.options
-	n.record(&mobulav1.Command{Kind: &mobulav1.Command_CreateActor{CreateActor: &mobulav1.CreateActor{
-		ActorId: a.id[:], JobId: a.job.id[:], Class: a.tmpl.frame.GetClass(), Name: a.name, Namespace: a.namespace,
-		MaxRestarts: o.GetMaxRestarts(), Node: n.nodeRef(), GetIfExists: o.GetGetIfExists(),
-	}}}, done)
+	m := &mobulav1.CreateActor{
+		ActorId: a.id[:], JobId: a.job.id[:], Class: a.tmpl.frame.GetClass(), MaxRestarts: o.GetMaxRestarts(), Node: n.nodeRef(),
+	}
+	if a.name != "" {
+		m.Name, m.Namespace, m.GetIfExists = a.name, a.namespace, o.GetGetIfExists()
+	}
+	n.record(&mobulav1.Command{Kind: &mobulav1.Command_CreateActor{CreateActor: m}}, done)
 }
 
 func (n *Node) recordAlive(a *actor) {

@@ -98,6 +98,8 @@ func (n *Node) refusal(t *template, j *job) string {
 		return "a number of retries, restarts or pending calls is below -1, which is without limit"
 	case o.GetMaxConcurrency() < 0:
 		return "max_concurrency is negative"
+	case o.GetGetIfExists() && o.GetName() == "":
+		return "get_if_exists needs a name"
 	case len(o.GetLabels()) > n.limits.labels:
 		return fmt.Sprintf("more than %d labels", n.limits.labels)
 	}

@@ -14,7 +14,11 @@ const (
 )
 
 // crashHeads begin the crash reports of runtimes.
-var crashHeads = [][]byte{[]byte("panic: "), []byte("fatal error: "), []byte("runtime: goroutine stack exceeds"), []byte("FATAL ERROR: ")}
+var crashHeads = [][]byte{
+	[]byte("panic: "), []byte("fatal error: "), []byte("runtime: goroutine stack exceeds"), []byte("FATAL ERROR: "),
+	[]byte("unexpected fault address"), []byte("SIGSEGV: "), []byte("SIGABRT: "), []byte("SIGBUS: "), []byte("SIGILL: "), []byte("SIGFPE: "),
+	[]byte("SIGQUIT: "), []byte("SIGSYS: "), []byte("SIGTRAP: "),
+}
 
 func isCrashHead(line []byte) bool {
 	for _, head := range crashHeads {
