@@ -1,11 +1,19 @@
 // Package head runs a head: a control plane and a node manager in one process. Both the mobula binary and the embedded node of a
 // user's program are one.
+//
+// A head lives in a directory of its own:
+//
+//	pid            the process that has the directory; locked for as long as it lives
+//	token          the secret of drivers and tools, made anew for each life
+//	node.sock      where drivers open sessions
+//	api.sock       gRPC: the state of the node, and the control plane
+//	node, control/ who the node is, and what the control plane remembers; only of a durable head
+//
+// The node manager talks to the control plane as it would to one elsewhere, over api.sock.
 package head
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,39 +21,32 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/mobula-dev/mobula/controlplane"
-	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
-	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/internal/telemetry"
 	"github.com/mobula-dev/mobula/nodemanager/resource"
 	"github.com/mobula-dev/mobula/nodemanager/service"
 )
 
-const (
-	// socketName is the session socket in the node's directory.
-	socketName = "node.sock"
-	// tokenName is the file in the node's directory that holds the secret of drivers.
-	tokenName = "token"
-)
-
 // Config of a head. The zero value of each field but Dir is usable.
 type Config struct {
-	// Dir is the node's directory; it is made, for its owner only.
+	// Dir is the node's directory; it is made, for its owner only. One head at a time can have it.
 	Dir string
-	// CPUs is the number of CPUs that tasks may use; 0 is the machine's.
+	// Durable keeps what the control plane knows in Dir, so that a later head there goes on with it. Otherwise it is kept in memory.
+	Durable bool
+	// CPUs is the number of CPUs that tasks may use; 0 is what the machine, or the container, gives this process.
 	CPUs float64
 	// GPUs is the number of GPUs; 0 is none.
 	GPUs int
-	// Memory is the memory that tasks may ask for in bytes; 0 is 70 % of the machine's.
+	// Memory is the memory that tasks may ask for in bytes; 0 is 70 % of what the machine, or the container, has.
 	Memory int64
 	// Resources are custom resources, in units.
 	Resources map[string]float64
-	// StoreBytes is the capacity of the object store; 0 is 30 % of the machine's memory.
+	// StoreBytes is the capacity of the object store; 0 is 30 % of that memory.
 	StoreBytes uint64
 	// Build is the version that clients see.
 	Build string
@@ -53,114 +54,154 @@ type Config struct {
 	Logger *slog.Logger `json:"-"`
 	// OwnerGone is called when the driver on whose behalf the node was started has ended.
 	OwnerGone func() `json:"-"`
+	// Shutdown is called, maybe more than once, when somebody asks over the API that the node end; it returns at once, and the head
+	// is closed by whoever opened it. Nil refuses: the node belongs to a driver and ends with it.
+	Shutdown func(reason string) `json:"-"`
 }
 
 // Head is a running head.
 type Head struct {
-	cfg      Config
-	node     *service.Node
-	listener net.Listener
-	lock     *os.File
-	running  sync.WaitGroup
-	control  *controlplane.Server
-	server   *grpc.Server
-	client   *grpc.ClientConn
+	cfg       Config
+	log       *slog.Logger
+	dir       *directory
+	control   *controlplane.Server
+	api       *api
+	client    *grpc.ClientConn // the node manager's to the control plane
+	tracer    *telemetry.Tracer
+	node      *service.Node
+	listener  net.Listener
+	running   sync.WaitGroup
+	closeOnce sync.Once
+	closeErr  error
 }
 
-// Open starts a head.
-func Open(_ context.Context, cfg Config) (*Head, error) {
+// closeTimeout bounds each of the steps of Close that wait for somebody else.
+const closeTimeout = 2 * time.Second
+
+// Open starts a head and returns when it serves. It fails with a *LockedError if a head has the directory. ctx bounds the start.
+func Open(ctx context.Context, cfg Config) (*Head, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open head: %w", err)
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil || cfg.Dir == "" {
+		return nil, errors.Join(errors.New("open head: no directory is given"), err)
 	}
-	h := &Head{cfg: cfg}
-	if err := h.open(); err != nil {
+	cfg.Dir = dir
+	h := &Head{cfg: cfg, log: cfg.Logger}
+	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open head in %s: %w", cfg.Dir, err), h.Close())
 	}
 	return h, nil
 }
 
-func (h *Head) open() error {
-	secret, err := writeToken(filepath.Join(h.cfg.Dir, tokenName))
+func (h *Head) open(ctx context.Context) error {
+	var err error
+	if h.dir, err = openDirectory(h.cfg.Dir, h.cfg.Durable); err != nil {
+		return err
+	}
+	capacity, err := h.capacity()
 	if err != nil {
 		return err
 	}
-	client, err := h.openControlPlane()
-	if err != nil {
+	control := controlplane.Config{InMemory: !h.cfg.Durable, Logger: h.log}
+	if h.cfg.Durable {
+		control.Dir = filepath.Join(h.cfg.Dir, controlName)
+	}
+	if h.control, err = controlplane.Open(ctx, control); err != nil {
 		return err
 	}
-	var node id.Node
-	_, _ = rand.Read(node[:]) // never fails: crypto/rand ends the process instead
-	cpus := h.cfg.CPUs
-	if cpus == 0 {
-		cpus = float64(runtime.NumCPU())
-	}
-	units, err := resource.Units(cpus)
-	if err != nil {
-		return fmt.Errorf("CPUs: %w", err)
-	}
-	request := resource.Request{CPUs: units, GPUs: int64(h.cfg.GPUs) * resource.Unit, Memory: h.cfg.Memory, Custom: make(map[string]int64)}
-	for name, q := range h.cfg.Resources {
-		if request.Custom[name], err = resource.Units(q); err != nil {
-			return fmt.Errorf("resource %s: %w", name, err)
-		}
-	}
-	h.node, err = service.New(service.Config{
-		NodeID: node, Build: h.cfg.Build, Address: h.Address(), Secret: secret, CPUs: runtime.NumCPU(), Resources: request,
-		LogDir: "", StoreBytes: h.cfg.StoreBytes, Logger: h.cfg.Logger, OwnerGone: h.cfg.OwnerGone, OwnProcess: true, ControlPlane: client, Epoch: 1, PID: os.Getpid(),
-	})
-	if err != nil {
+	state := service.NewState(service.StateConfig{Shutdown: h.cfg.Shutdown, ControlDir: control.Dir})
+	if h.api, err = openAPI(h.cfg.Dir, h.dir.token, h.log, h.control, state); err != nil {
 		return err
 	}
-	path := filepath.Join(h.cfg.Dir, socketName)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove old socket: %w", err)
+	if h.client, err = connect(filepath.Join(h.cfg.Dir, apiSocketName), h.api.nodeToken); err != nil {
+		return err
 	}
-	if h.listener, err = net.Listen("unix", path); err != nil {
+	if h.cfg.Durable {
+		h.reportPast(ctx)
+	}
+	if err := h.openNode(ctx, capacity); err != nil {
+		return err
+	}
+	state.Attach(h.node)
+	if h.listener, err = listen(filepath.Join(h.cfg.Dir, nodeSocketName)); err != nil {
 		return fmt.Errorf("listen for drivers: %w", err)
 	}
 	h.running.Go(func() {
 		if err := h.node.Accept(h.listener); err != nil {
-			h.cfg.Logger.Error("no more drivers are accepted", "error", err)
+			h.log.Error("no more drivers are accepted", "error", err)
 		}
 	})
 	return nil
 }
 
-// openControlPlane starts the control plane and connects to it.
-func (h *Head) openControlPlane() (mobulav1.ControlPlaneServiceClient, error) {
+// openNode starts the node manager.
+func (h *Head) openNode(ctx context.Context, capacity capacity) error {
 	var err error
-	if h.control, err = controlplane.Open(context.Background(), controlplane.Config{InMemory: true, Logger: h.cfg.Logger}); err != nil {
-		return nil, err
-	}
-	path := filepath.Join(h.cfg.Dir, "api.sock")
-	l, err := net.Listen("unix", path)
+	h.tracer, err = telemetry.Open(ctx, telemetry.Config{Service: "mobula", Version: h.cfg.Build, Role: "node", NodeID: h.dir.node})
 	if err != nil {
-		return nil, fmt.Errorf("listen for the API: %w", err)
+		h.log.Warn("tracing is off", "error", err)
 	}
-	h.server = grpc.NewServer()
-	h.control.Register(h.server)
-	h.running.Go(func() {
-		if err := h.server.Serve(l); err != nil {
-			h.cfg.Logger.Error("the API ended", "error", err)
-		}
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "unknown"
+	}
+	h.node, err = service.New(service.Config{
+		NodeID: h.dir.node, Epoch: h.dir.epoch, Hostname: hostname, PID: os.Getpid(), Build: h.cfg.Build, Address: h.Address(),
+		Secret: h.dir.token, CPUs: runtime.NumCPU(), Resources: capacity.request, StoreBytes: capacity.storeBytes,
+		Logger: h.log, Tracer: h.tracer, OwnerGone: h.cfg.OwnerGone, ControlPlane: controlPlaneClient(h.client), OwnProcess: true,
 	})
-	if h.client, err = grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
-		return nil, fmt.Errorf("connect to the control plane: %w", err)
+	return err
+}
+
+// capacity is what a node has.
+type capacity struct {
+	request    resource.Request
+	storeBytes uint64
+}
+
+// capacity fills in what the configuration leaves to the machine, and checks the rest.
+func (h *Head) capacity() (capacity, error) {
+	m := thisMachine(h.log)
+	c := capacity{storeBytes: h.cfg.StoreBytes}
+	if c.storeBytes == 0 {
+		c.storeBytes = m.memory / 10 * 3
 	}
-	return mobulav1.NewControlPlaneServiceClient(h.client), nil
+	cpus := h.cfg.CPUs
+	if cpus == 0 {
+		cpus = m.cpus
+	}
+	units, err := resource.Units(cpus)
+	if err != nil {
+		return c, fmt.Errorf("CPUs %v: %w", cpus, err)
+	}
+	c.request = resource.Request{CPUs: units, GPUs: int64(h.cfg.GPUs) * resource.Unit, Memory: h.cfg.Memory, Custom: make(map[string]int64)}
+	if h.cfg.Memory == 0 {
+		c.request.Memory = int64(min(m.memory/10*7, resource.MaxMemory))
+	}
+	for name, q := range h.cfg.Resources {
+		if c.request.Custom[name], err = resource.Units(q); err != nil {
+			return c, fmt.Errorf("resource %s: %w", name, err)
+		}
+	}
+	return c, nil
 }
 
 // Address returns what drivers connect to.
-func (h *Head) Address() string { return "unix:" + filepath.Join(h.cfg.Dir, socketName) }
+func (h *Head) Address() string { return addressScheme + filepath.Join(h.cfg.Dir, nodeSocketName) }
 
 // ServeOwner serves the driver on whose behalf the head was started, on the descriptor between the two, until it ends.
 func (h *Head) ServeOwner(nc net.Conn) error { return h.node.ServeOwner(nc) }
 
-// Close ends everything that the head has started. It is idempotent.
+// Close ends everything that the head has started, workers first, and gives the directory back. It is idempotent and may be called
+// from any goroutine.
 func (h *Head) Close() error {
+	h.closeOnce.Do(func() { h.closeErr = h.close() })
+	return h.closeErr
+}
+
+func (h *Head) close() error {
 	var errs []error
 	if h.listener != nil {
 		if err := h.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -170,42 +211,26 @@ func (h *Head) Close() error {
 	if h.node != nil {
 		errs = append(errs, h.node.Close())
 	}
+	h.running.Wait()
+	if h.node != nil && h.cfg.Durable {
+		errs = append(errs, h.recordEnd())
+	}
+	if h.tracer != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		errs = append(errs, h.tracer.Close(ctx))
+		cancel()
+	}
 	if h.client != nil {
 		errs = append(errs, h.client.Close())
 	}
-	if h.server != nil {
-		h.server.Stop()
+	if h.api != nil {
+		h.api.close()
 	}
 	if h.control != nil {
 		errs = append(errs, h.control.Close())
 	}
-	h.running.Wait()
+	if h.dir != nil {
+		errs = append(errs, h.dir.close())
+	}
 	return errors.Join(errs...)
-}
-
-// writeToken makes the secret of drivers, which only the owner of the directory can read.
-func writeToken(path string) ([]byte, error) {
-	var secret [32]byte
-	_, _ = rand.Read(secret[:]) // never fails: crypto/rand ends the process instead
-	if err := os.WriteFile(path, []byte(hex.EncodeToString(secret[:])+"\n"), 0o600); err != nil {
-		return nil, fmt.Errorf("write token: %w", err)
-	}
-	return secret[:], nil
-}
-
-// ReadToken reads the secret of the node whose socket an address names.
-func ReadToken(address string) (socket string, secret []byte, err error) {
-	socket = strings.TrimPrefix(address, "unix:")
-	if info, err := os.Stat(socket); err == nil && info.IsDir() {
-		socket = filepath.Join(socket, socketName)
-	}
-	b, err := os.ReadFile(filepath.Join(filepath.Dir(socket), tokenName))
-	if err != nil {
-		return "", nil, fmt.Errorf("read the node's token: %w", err)
-	}
-	secret, err = hex.DecodeString(strings.TrimSpace(string(b)))
-	if err != nil {
-		return "", nil, fmt.Errorf("read the node's token: %w", err)
-	}
-	return socket, secret, nil
 }

@@ -1,0 +1,210 @@
+package service
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"net"
+	"os"
+	"slices"
+	"sync/atomic"
+
+	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// listDefault and listMax bound the rows of a list.
+	listDefault, listMax = 1000, 10_000
+	// scanPiece is how many records are looked at, and rowPiece how many rows are made, while the node's lock is held: some 50 µs each.
+	scanPiece, rowPiece = 512, 64
+	// textMax bounds errors and exits in rows, in bytes.
+	textMax = 1000
+	// filterMax bounds what a filter may contain.
+	filterMax = 256
+	// holdersMax bounds the holders of one object's row.
+	holdersMax = 100
+)
+
+// StateConfig is what a node's state API needs beside the node.
+type StateConfig struct {
+	// Shutdown begins to end the process and returns at once. Nil: the node belongs to a driver and ends with it.
+	Shutdown func(reason string)
+	// ControlDir is where the control plane keeps its data; empty when it keeps them in memory.
+	ControlDir string
+}
+
+// State serves the state of a node. It is made before the node, because one gRPC server serves it and the control plane that the node
+// needs. Its methods may be called from any goroutine.
+type State struct {
+	mobulav1.UnimplementedNodeServiceServer
+	cfg  StateConfig
+	node atomic.Pointer[Node] // nil until Attach
+}
+
+// NewState returns the state of a node that Attach will name; until then it answers UNAVAILABLE.
+func NewState(cfg StateConfig) *State { return &State{cfg: cfg} }
+
+// Register makes a gRPC server serve the state. Call it before the server starts; who may call what is the server's to check.
+func (s *State) Register(r grpc.ServiceRegistrar) { mobulav1.RegisterNodeServiceServer(r, s) }
+
+// Attach names the node.
+func (s *State) Attach(n *Node) { s.node.Store(n) }
+
+// attached returns the node.
+func (s *State) attached() (*Node, error) {
+	n := s.node.Load()
+	if n == nil {
+		return nil, status.Error(codes.Unavailable, "the node is starting")
+	}
+	return n, nil
+}
+
+// SamePeer checks that the process at the other end of a Unix socket belongs to the user of this one.
+func SamePeer(nc net.Conn) error { return samePeer(nc, 0) }
+
+// Shutdown implements mobulav1.NodeServiceServer.
+func (s *State) Shutdown(_ context.Context, r *mobulav1.ShutdownRequest) (*mobulav1.ShutdownResponse, error) {
+	if s.cfg.Shutdown == nil {
+		return nil, status.Error(codes.FailedPrecondition, "this node belongs to the driver that started it, and ends with it")
+	}
+	if len(r.GetReason()) > filterMax {
+		return nil, status.Errorf(codes.InvalidArgument, "reason has %d bytes, at most %d are possible", len(r.GetReason()), filterMax)
+	}
+	s.cfg.Shutdown(r.GetReason())
+	return &mobulav1.ShutdownResponse{Pid: int32(os.Getpid())}, nil
+}
+
+// scan calls visit for each item under the node's lock, which it gives back after every piece: visit may rely on nothing from before.
+// What the sequence goes through may change between pieces.
+func scan[T any](ctx context.Context, n *Node, items iter.Seq[T], piece int, visit func(T)) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := 0
+	for item := range items {
+		if i++; i%piece == 0 {
+			n.mu.Unlock()
+			err := ctx.Err()
+			n.mu.Lock()
+			if err != nil {
+				return status.FromContextError(err).Err()
+			}
+		}
+		visit(item)
+	}
+	return nil
+}
+
+// candidate is an item that may become a row, with what orders the rows.
+type candidate[T any] struct {
+	key  int64
+	id   [20]byte
+	item T
+}
+
+// shortlist keeps the candidates with the least keys.
+type shortlist[T any] struct {
+	limit int
+	total uint64
+	kept  []candidate[T]
+}
+
+// newList makes a shortlist for a request with that limit.
+func newList[T any](limit uint32) (*shortlist[T], error) {
+	switch {
+	case limit > listMax:
+		return nil, status.Errorf(codes.InvalidArgument, "limit is %d, at most %d is possible", limit, listMax)
+	case limit == 0:
+		limit = listDefault
+	}
+	return &shortlist[T]{limit: int(limit)}, nil
+}
+
+// add takes a candidate. Once as many as twice the limit are there, the worse half goes: each is sorted log(limit) times at most.
+func (l *shortlist[T]) add(key int64, id []byte, item T) {
+	c := candidate[T]{key: key, item: item}
+	copy(c.id[:], id)
+	l.total++
+	if l.kept = append(l.kept, c); len(l.kept) >= 2*l.limit {
+		l.cut()
+	}
+}
+
+func (l *shortlist[T]) cut() {
+	slices.SortFunc(l.kept, func(a, b candidate[T]) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), bytes.Compare(a.id[:], b.id[:]))
+	})
+	if len(l.kept) > l.limit {
+		clear(l.kept[l.limit:])
+		l.kept = l.kept[:l.limit]
+	}
+}
+
+// items yields what was kept, in order.
+func (l *shortlist[T]) items() iter.Seq[T] {
+	l.cut()
+	return func(yield func(T) bool) {
+		for _, c := range l.kept {
+			if !yield(c.item) {
+				return
+			}
+		}
+	}
+}
+
+// makeRows makes a row of each kept item under the node's lock, in pieces; nil is an item that is gone meanwhile.
+func makeRows[T, R any](ctx context.Context, n *Node, l *shortlist[T], row func(T) *R) ([]*R, error) {
+	rows := make([]*R, 0, len(l.kept))
+	err := scan(ctx, n, l.items(), rowPiece, func(item T) {
+		if r := row(item); r != nil {
+			rows = append(rows, r)
+		}
+	})
+	return rows, err
+}
+
+// checkJob refuses a filter that is not a job's id.
+func checkJob(id []byte) error {
+	if len(id) != 0 && len(id) != 16 {
+		return status.Errorf(codes.InvalidArgument, "job id has %d bytes, want 16", len(id))
+	}
+	return nil
+}
+
+// checkText refuses a filter that is longer than any name.
+func checkText(field, text string) error {
+	if len(text) > filterMax {
+		return status.Errorf(codes.InvalidArgument, "%s has %d bytes, at most %d are possible", field, len(text), filterMax)
+	}
+	return nil
+}
+
+// records yields the records of a table of the control plane, page by page, until the context ends.
+func (n *Node) records(ctx context.Context, table mobulav1.Table, job []byte, visit func([]*mobulav1.Record)) error {
+	r := &mobulav1.ListRecordsRequest{Prefix: &mobulav1.RecordKey{Table: table}, JobId: job}
+	for {
+		page, err := n.cfg.ControlPlane.ListRecords(ctx, r)
+		if err != nil {
+			return status.Errorf(status.Code(err), "control plane: %s", status.Convert(err).Message())
+		}
+		visit(page.GetRecords())
+		if r.PageToken = page.GetNextPageToken(); len(r.PageToken) == 0 {
+			return nil
+		}
+	}
+}
+
+// wall turns a time on the node's clock into Unix nanoseconds.
+func (n *Node) wall(at int64) int64 { return n.startedAt.UnixNano() + at }
+
+// shorten cuts a text for a row.
+func shorten(text string) string {
+	if len(text) <= textMax {
+		return text
+	}
+	return fmt.Sprintf("%.*s…", textMax/4, text) // at most 4 bytes to a character
+}
