@@ -2,6 +2,8 @@ package service
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
@@ -319,7 +321,7 @@ func (n *Node) endActor(a *actor, death *mobulav1.ErrorValue, kill bool) {
 		if kill && w.isolated {
 			n.killWorker(w, "actor "+a.String()+" was killed")
 		} else {
-			n.send(w.session, mobulav1.FrameKind_FRAME_KIND_ACTOR_GONE, &mobulav1.ActorGone{ActorId: a.id[:]})
+			n.dropActor(a, w)
 		}
 		n.sched.ActorGone(a.lane, n.now)
 	}
@@ -341,6 +343,27 @@ func (n *Node) endActor(a *actor, death *mobulav1.ErrorValue, kill bool) {
 	if a.noHandles {
 		delete(n.actors, a.id)
 	}
+}
+
+// dropActor has a shared worker forget an actor. Calls that it runs have their contexts ended; when they do not return in time, the process
+// takes nothing new and ends with its last other work.
+func (n *Node) dropActor(a *actor, w *worker) {
+	n.send(w.session, mobulav1.FrameKind_FRAME_KIND_ACTOR_GONE, &mobulav1.ActorGone{ActorId: a.id[:]})
+	if a.first == nil {
+		return
+	}
+	var running []uint64
+	for t := a.first; t != nil; t = t.next {
+		running = append(running, t.handle)
+		w.zombies[t.handle] = true
+	}
+	time.AfterFunc(cancelGrace, func() {
+		n.locked(func() {
+			if n.workers[w.id] == w && slices.ContainsFunc(running, func(h uint64) bool { return w.zombies[h] }) {
+				n.retire(w, fmt.Sprintf("a call of actor %s does not return although the actor has ended", a))
+			}
+		})
+	})
 }
 
 // failCalls fails every call of a dead actor.

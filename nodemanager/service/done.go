@@ -133,8 +133,9 @@ func (n *Node) onDone(s *session, payload []byte) error {
 		return err
 	}
 	t := n.handles.get(m.GetHandle())
-	if t == nil {
-		return nil // abandoned: its outcome is known already
+	if t == nil { // abandoned: its outcome is known already
+		delete(s.worker.zombies, m.GetHandle())
+		return nil
 	}
 	if t.worker != s.worker {
 		return &wire.ProtocolError{Reason: "outcome of a task that another worker has"}
@@ -352,7 +353,7 @@ func (n *Node) onKillActor(_ *session, payload []byte) error {
 	if w.isolated {
 		n.killWorker(w, "actor "+a.String()+" was killed")
 	} else {
-		n.send(w.session, mobulav1.FrameKind_FRAME_KIND_ACTOR_GONE, &mobulav1.ActorGone{ActorId: a.id[:]})
+		n.dropActor(a, w)
 		n.sched.ActorGone(a.lane, n.now)
 	}
 	n.crashed(a, death)

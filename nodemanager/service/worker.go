@@ -29,6 +29,7 @@ type worker struct {
 	isolated bool
 	actors   map[id.Actor]*actor
 	revoking map[uint32]*scheduler.Lane // lanes whose Revoke is out
+	zombies  map[uint64]bool            // calls of actors that have ended, which it may still run
 	flying   int                        // tasks that it has and that were not abandoned
 	retired  bool
 	forced   *task // the task for whose sake it is killed
@@ -40,7 +41,7 @@ type worker struct {
 // startWorker begins to start a process for the scheduler's worker.
 func (n *Node) startWorker(sw *scheduler.Worker) {
 	j, _ := sw.Job().Record.(*job)
-	w := &worker{job: j, sched: sw, isolated: sw.Kind() == scheduler.Isolated, actors: make(map[id.Actor]*actor), revoking: make(map[uint32]*scheduler.Lane), started: time.Now()}
+	w := &worker{job: j, sched: sw, isolated: sw.Kind() == scheduler.Isolated, actors: make(map[id.Actor]*actor), revoking: make(map[uint32]*scheduler.Lane), zombies: make(map[uint64]bool), started: time.Now()}
 	_, _ = rand.Read(w.id[:]) // never fails: crypto/rand ends the process instead
 	sw.Record = w
 	n.workers[w.id] = w

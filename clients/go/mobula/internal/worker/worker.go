@@ -321,10 +321,24 @@ func (w *Worker) actorOf(aid id.Actor) *actor {
 
 // dropActor forgets an actor and ends it in order when it can be closed.
 func (w *Worker) dropActor(aid id.Actor) {
+	gone := &cancelled{reason: fmt.Sprintf("actor %v has ended", aid)}
 	w.mu.Lock()
 	a := w.actors[aid]
 	delete(w.actors, aid)
+	var cancels []context.CancelCauseFunc
+	for _, c := range w.calls {
+		if string(c.frame.GetActorId()) != string(aid[:]) {
+			continue
+		}
+		c.stopped = gone
+		if c.cancel != nil {
+			cancels = append(cancels, c.cancel)
+		}
+	}
 	w.mu.Unlock()
+	for _, cancel := range cancels {
+		cancel(gone)
+	}
 	if a == nil {
 		return
 	}
