@@ -66,6 +66,7 @@ type actor struct {
 	alias       *actor // the actor of that name that existed before
 	traceparent string // of the creation, to which calls are linked
 
+	front   callQueue    // calls that run again: before all others, in the order in which they ran
 	queues  []*callQueue // callers in the order of their first call
 	bySess  map[ownership.Session]*callQueue
 	waiting int // calls in queues
@@ -145,13 +146,7 @@ func (n *Node) callActor(s *session, t *task, actorID []byte) {
 	}
 	t.actor = a
 	n.dir.Retain(&a.creation.first) // a call holds the actor until it is done
-	q := a.bySess[s.id]
-	if q == nil {
-		q = new(callQueue)
-		a.bySess[s.id] = q
-		a.queues = append(a.queues, q)
-	}
-	q.push(t)
+	a.queue(s.id).push(t)
 	a.waiting++
 	if t.missing == 0 {
 		t.queued = n.now
@@ -159,20 +154,31 @@ func (n *Node) callActor(s *session, t *task, actorID []byte) {
 	n.pump(a)
 }
 
+// queue returns the queue of a caller.
+func (a *actor) queue(sid ownership.Session) *callQueue {
+	q := a.bySess[sid]
+	if q == nil {
+		q = new(callQueue)
+		a.bySess[sid] = q
+		a.queues = append(a.queues, q)
+	}
+	return q
+}
+
 // pump sends to the actor's worker what may run: each caller's calls in their order, callers in turn.
 func (n *Node) pump(a *actor) {
-	if a.state != actorAlive {
+	if a.state != actorAlive || a.worker.session == nil {
 		return
 	}
 	for progress := true; progress && a.waiting > 0 && a.flying < actorWindow; {
-		progress = false
+		progress = n.pumpQueue(a, &a.front)
 		for range a.queues {
+			if a.flying >= actorWindow {
+				return
+			}
 			a.next = (a.next + 1) % len(a.queues)
 			if n.pumpQueue(a, a.queues[a.next]) {
 				progress = true
-			}
-			if a.flying >= actorWindow {
-				return
 			}
 		}
 	}
@@ -372,16 +378,20 @@ func (n *Node) failCalls(a *actor) {
 		t := a.first
 		a.unlink(t)
 		n.releaseHandle(t)
-		n.fail(t, a.deathOf(mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED))
+		execution := mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED
+		if t.unsent {
+			execution = mobulav1.Execution_EXECUTION_NOT_EXECUTED
+		}
+		n.fail(t, a.deathOf(execution))
 	}
-	for _, q := range a.queues {
+	for _, q := range append([]*callQueue{&a.front}, a.queues...) {
 		for _, t := range q.calls[q.head:] {
 			if t != nil && !t.done {
 				n.fail(t, a.deathOf(mobulav1.Execution_EXECUTION_NOT_EXECUTED))
 			}
 		}
 	}
-	a.queues, a.waiting = nil, 0
+	a.front, a.queues, a.waiting = callQueue{}, nil, 0
 	clear(a.bySess)
 }
 
@@ -413,7 +423,7 @@ func (n *Node) interruptCalls(a *actor, cause *mobulav1.ErrorValue) {
 		t := a.first
 		a.unlink(t)
 		n.releaseHandle(t)
-		if t.retries == 0 {
+		if t.retries == 0 && !t.unsent {
 			n.fail(t, &mobulav1.ErrorValue{
 				Kind:      mobulav1.ErrorKind_ERROR_KIND_ACTOR_UNAVAILABLE,
 				Message:   fmt.Sprintf("actor %s died while the call was with it and is being restarted: %s", a, cause.GetMessage()),
@@ -423,20 +433,27 @@ func (n *Node) interruptCalls(a *actor, cause *mobulav1.ErrorValue) {
 			})
 			continue
 		}
-		if t.retries > 0 {
-			t.retries--
+		if !t.unsent {
+			if t.retries > 0 {
+				t.retries--
+			}
+			t.attempt++
 		}
-		t.attempt++
+		t.unsent = false
 		again = append(again, t)
 	}
-	if len(again) == 0 {
+	a.waiting += len(again)
+	a.front = callQueue{calls: append(again, a.front.calls[a.front.head:]...)}
+}
+
+// callerGone forgets the queue of a caller that has ended, once it is empty.
+func (a *actor) callerGone(sid ownership.Session) {
+	q := a.bySess[sid]
+	if q == nil || !q.empty() {
 		return
 	}
-	// One queue in front of all others keeps the order in which they ran.
-	front := &callQueue{calls: again}
-	a.queues = append([]*callQueue{front}, a.queues...)
-	a.waiting += len(again)
-	a.next = len(a.queues) - 1
+	delete(a.bySess, sid)
+	a.queues = slices.DeleteFunc(a.queues, func(o *callQueue) bool { return o == q })
 }
 
 // recreate runs the constructor of a new incarnation.

@@ -81,6 +81,12 @@ func (t *task) unblock() {
 // execute sends a task to a worker.
 func (n *Node) execute(t *task, w *worker, lane uint32, gpus []uint32) {
 	s := w.session
+	t.handle, t.worker = n.handles.add(t), w
+	w.flying++
+	if s == nil {
+		t.unsent = true // the process is ending: its end decides
+		return
+	}
 	m := &n.scratchSubmit
 	resetSubmit(m)
 	if err := m.UnmarshalVTUnsafe(t.raw); err != nil {
@@ -90,14 +96,12 @@ func (n *Node) execute(t *task, w *worker, lane uint32, gpus []uint32) {
 		s.sent[t.tmpl.number] = true
 		n.send(s, mobulav1.FrameKind_FRAME_KIND_TEMPLATE, t.tmpl.frame)
 	}
-	t.handle, t.worker = n.handles.add(t), w
-	w.flying++
 	e := &n.scratchExecute
 	resolved := e.Resolved[:0]
 	*e = mobulav1.Execute{
 		Handle: t.handle, Lane: lane, Template: t.tmpl.number, TaskId: t.id[:], Attempt: t.attempt, Args: m.GetArgs(),
 		TimeoutNs: m.GetTimeoutNs(), Traceparent: m.GetTraceparent(), Tracestate: m.GetTracestate(), Keywords: m.GetKeywords(),
-		MayRunAgain: t.retries != 0, QueuedNs: n.now - t.queued, Gpus: gpus, Resources: t.tmpl.assigned,
+		MayRunAgain: t.tmpl.retries != 0, QueuedNs: n.now - t.queued, Gpus: gpus, Resources: t.tmpl.assigned,
 	}
 	if t.actor != nil {
 		e.ActorId, e.Incarnation = t.actor.id[:], t.actor.incarnation
@@ -149,10 +153,27 @@ func (n *Node) onDone(s *session, payload []byte) error {
 		n.sched.Done(&t.sched, m.GetRunNs(), n.now)
 	}
 	err := n.outcome(t, w, m)
+	if err != nil {
+		n.malformed(t, err)
+	}
 	if w.retired {
 		n.maybeEnd(w)
 	}
 	return err
+}
+
+// malformed fails a task whose worker violated the protocol with its outcome: nobody else knows of the task any more.
+func (n *Node) malformed(t *task, err error) {
+	e := &mobulav1.ErrorValue{
+		Kind: mobulav1.ErrorKind_ERROR_KIND_INTERNAL, Message: fmt.Sprintf("the outcome of %s cannot be read: %v", t.tmpl.name, err),
+		Execution: mobulav1.Execution_EXECUTION_FAILED,
+	}
+	switch {
+	case !t.done:
+		n.fail(t, e)
+	case t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR:
+		n.endActor(t.actor, e, false)
+	}
 }
 
 // outcome resolves a task's results, or runs it again.
@@ -162,6 +183,8 @@ func (n *Node) outcome(t *task, w *worker, m *mobulav1.Done) error {
 	switch {
 	case m.GetFailed() && t.stopped != nil:
 		n.fail(t, t.stopped)
+	case m.GetFailed() && t.deadline != 0 && n.now >= t.deadline:
+		n.fail(t, t.expired()) // the task noticed before the node's timer did
 	case m.GetFailed() && t.retries != 0 && t.tmpl.retriable(m.GetErrorNames()):
 		n.again(t)
 	default:
@@ -229,10 +252,8 @@ func (n *Node) again(t *task) {
 	t.attempt++
 	t.queued = n.now
 	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
-		q := &callQueue{calls: []*task{t}}
-		t.actor.queues = append([]*callQueue{q}, t.actor.queues...)
+		t.actor.front.push(t)
 		t.actor.waiting++
-		t.actor.next = len(t.actor.queues) - 1
 		n.pump(t.actor)
 		return
 	}

@@ -56,7 +56,10 @@ func (n *Node) prestartWorker(j *job) {
 
 // executeFailed fails a task whose Execute frame cannot be sent: its arguments together are too long.
 func (n *Node) executeFailed(t *task, err error) {
-	w := t.worker
+	if t.worker.session.conn.Err() != nil {
+		t.unsent = true // the process is ending: its end decides
+		return
+	}
 	n.releaseHandle(t)
 	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
 		t.actor.unlink(t)
@@ -65,13 +68,6 @@ func (n *Node) executeFailed(t *task, err error) {
 		if t.actor != nil {
 			n.sched.ActorGone(t.lane, n.now)
 		}
-	}
-	if w.session.conn.Err() != nil {
-		n.fail(t, &mobulav1.ErrorValue{
-			Kind: mobulav1.ErrorKind_ERROR_KIND_WORKER_CRASHED, Message: "the worker ended before the task reached it",
-			Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
-		})
-		return
 	}
 	n.fail(t, t.invalid("the arguments cannot be sent: "+err.Error()+"; put large values and pass their refs"))
 }

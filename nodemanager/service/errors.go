@@ -66,6 +66,10 @@ func (t *task) unknownArg(oid id.Object) *mobulav1.ErrorValue {
 // failByArg fails a task because an argument failed; the argument's error is the cause.
 func (n *Node) failByArg(t *task, o *ownership.Object) {
 	cause := decodeError(o.Value().Encoded)
+	if m, ok := o.Maker.(*task); ok && m.argFailed {
+		cause = cause.GetCause() // in a chain of tasks each tells of the first failure, not of the whole chain
+	}
+	t.argFailed = true
 	n.fail(t, &mobulav1.ErrorValue{
 		Kind:      cause.GetKind(),
 		Message:   fmt.Sprintf("%s did not run because its argument failed: %s", t.tmpl.name, cause.GetMessage()),

@@ -239,9 +239,13 @@ func (n *Node) sessionEnded(s *session, err error) {
 		n.dir.SessionGone(s.id)
 		n.settle() // frees what it held before the store forgets it
 		n.store.SessionGone(objectstore.Session(s.id))
+		for _, a := range n.actors {
+			a.callerGone(s.id)
+		}
 		if w := s.worker; w != nil {
 			w.session = nil
 			if n.workers[w.id] == w {
+				n.sched.Retire(w.sched, n.now) // nothing new goes to it; another one is started
 				n.killWorkerSoon(w)
 			}
 			return

@@ -54,8 +54,29 @@ func (n *Node) alias(a *actor, t *task, existing []byte) {
 	a.death = &mobulav1.ErrorValue{Message: "another actor of that name is used"}
 	n.dir.Retain(&target.creation.first)
 	n.actors[a.id] = target
+	n.handOver(a, target)
 	n.resolve(&t.first, emptyValue())
 	n.finish(t)
+	n.pump(target)
+}
+
+// handOver moves the calls that were made before it was known that another actor has the name.
+func (n *Node) handOver(a, target *actor) {
+	for sid, q := range a.bySess {
+		to := target.queue(sid)
+		for _, call := range q.calls[q.head:] {
+			if call == nil || call.done {
+				continue
+			}
+			n.dir.Retain(&target.creation.first)
+			n.dir.Drop(&a.creation.first)
+			call.actor = target
+			to.push(call)
+			target.waiting++
+		}
+	}
+	a.queues, a.waiting = nil, 0
+	clear(a.bySess)
 }
 
 // emptyValue is the outcome of what has no result: an encoded nil.

@@ -78,7 +78,7 @@ type Node struct {
 	id         id.Node
 	log        *slog.Logger
 	tracer     *telemetry.Tracer
-	pool       *workerpool.Pool
+	pool       processes
 	cpus       int
 	limits     limits
 	started    time.Time
@@ -139,7 +139,10 @@ func appendBounded[T any](list []T, v T) []T {
 }
 
 // New makes a node. Close ends it.
-func New(cfg Config) (*Node, error) {
+func New(cfg Config) (*Node, error) { return newNode(cfg, openPool) }
+
+// newNode makes a node whose workers are started by what open returns.
+func newNode(cfg Config, open func(*Node) (processes, error)) (*Node, error) {
 	if cfg.Logger == nil {
 		return nil, errors.New("configure node: Logger is nil")
 	}
@@ -175,10 +178,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.wake = time.AfterFunc(time.Hour, n.tick)
 	n.wake.Stop()
-	n.pool, err = workerpool.Open(workerpool.Config{
-		Notify: n.processEvent, Log: n.workerOutput, Logger: cfg.Logger, OwnProcess: cfg.OwnProcess,
-	})
-	if err != nil {
+	if n.pool, err = open(n); err != nil {
 		cancel()
 		return nil, fmt.Errorf("configure node: %w", err)
 	}

@@ -104,10 +104,11 @@ func (n *Node) findActor(ctx context.Context, s *session, q *mobulav1.GetActor, 
 	n.locked(func() {
 		a := n.actors[aid]
 		switch {
-		case a != nil && a.state != actorDead:
+		case n.sessions[s.id] != s: // it has ended meanwhile, and its holds are dropped already
+		case a != nil && a.state != actorDead && !a.noHandles:
 			n.dir.Hold(&a.creation.first, s.id)
 			r.Actor = &mobulav1.ActorFound{ActorId: a.id[:], Class: a.tmpl.frame.GetClass()}
-		case a != nil:
+		case a != nil && a.death != nil:
 			r.Error = a.deathOf(mobulav1.Execution_EXECUTION_UNSPECIFIED)
 		default:
 			r.Error = &mobulav1.ErrorValue{

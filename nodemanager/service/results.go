@@ -130,6 +130,7 @@ func (n *Node) onPut(s *session, payload []byte) error {
 	n.dir.Hold(&p.object, s.id)
 	v, err := n.value(s, oid, m.GetValue())
 	if err != nil {
+		n.resolve(&p.object, failedValue(encodeError(unknownObject(oid)))) // or it would stay for ever
 		return err
 	}
 	n.resolve(&p.object, v)
@@ -151,6 +152,9 @@ func (n *Node) value(s *session, oid id.Object, encoded []byte) (*ownership.Valu
 	resetValue(m)
 	if err := m.UnmarshalVTUnsafe(encoded); err != nil {
 		return nil, fmt.Errorf("value of object %v: %w", oid, err)
+	}
+	if m.GetFormat() == mobulav1.ValueFormat_VALUE_FORMAT_UNSPECIFIED {
+		return nil, &wire.ProtocolError{Reason: fmt.Sprintf("value of object %v has no format", oid)}
 	}
 	v := &ownership.Value{
 		Encoded: encoded, Size: uint64(len(encoded)), Failed: m.GetFormat() == mobulav1.ValueFormat_VALUE_FORMAT_ERROR,

@@ -80,8 +80,8 @@ func (s *State) Shutdown(_ context.Context, r *mobulav1.ShutdownRequest) (*mobul
 }
 
 // scan calls visit for each item under the node's lock, which it gives back after every piece: visit may rely on nothing from before.
-// What the sequence goes through may change between pieces.
-func scan[T any](ctx context.Context, n *Node, items iter.Seq[T], piece int, visit func(T)) error {
+// What the sequence goes through may change between pieces. between, if it is not nil, is called there without the lock.
+func scan[T any](ctx context.Context, n *Node, items iter.Seq[T], piece int, visit func(T), between func()) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	i := 0
@@ -89,6 +89,9 @@ func scan[T any](ctx context.Context, n *Node, items iter.Seq[T], piece int, vis
 		if i++; i%piece == 0 {
 			n.mu.Unlock()
 			err := ctx.Err()
+			if between != nil {
+				between()
+			}
 			n.mu.Lock()
 			if err != nil {
 				return status.FromContextError(err).Err()
@@ -106,11 +109,17 @@ type candidate[T any] struct {
 	item T
 }
 
+// before says which of two candidates comes first.
+func (c candidate[T]) before(d candidate[T]) int {
+	return cmp.Or(cmp.Compare(c.key, d.key), bytes.Compare(c.id[:], d.id[:]))
+}
+
 // shortlist keeps the candidates with the least keys.
 type shortlist[T any] struct {
 	limit int
 	total uint64
 	kept  []candidate[T]
+	last  *candidate[T] // what comes after it will not be kept; nil while all are
 }
 
 // newList makes a shortlist for a request with that limit.
@@ -124,23 +133,32 @@ func newList[T any](limit uint32) (*shortlist[T], error) {
 	return &shortlist[T]{limit: int(limit)}, nil
 }
 
-// add takes a candidate. Once as many as twice the limit are there, the worse half goes: each is sorted log(limit) times at most.
+// add takes a candidate.
 func (l *shortlist[T]) add(key int64, id []byte, item T) {
 	c := candidate[T]{key: key, item: item}
 	copy(c.id[:], id)
 	l.total++
-	if l.kept = append(l.kept, c); len(l.kept) >= 2*l.limit {
+	if l.last == nil || c.before(*l.last) < 0 {
+		l.kept = append(l.kept, c)
+	}
+}
+
+// trim drops what will not be kept, once that is as much as what will. It is for the pauses of scan: sorting takes its time.
+func (l *shortlist[T]) trim() {
+	if len(l.kept) >= 2*l.limit {
 		l.cut()
 	}
 }
 
 func (l *shortlist[T]) cut() {
-	slices.SortFunc(l.kept, func(a, b candidate[T]) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), bytes.Compare(a.id[:], b.id[:]))
-	})
+	slices.SortFunc(l.kept, candidate[T].before)
 	if len(l.kept) > l.limit {
 		clear(l.kept[l.limit:])
 		l.kept = l.kept[:l.limit]
+	}
+	if len(l.kept) == l.limit {
+		last := l.kept[l.limit-1]
+		l.last = &last
 	}
 }
 
@@ -163,7 +181,7 @@ func makeRows[T, R any](ctx context.Context, n *Node, l *shortlist[T], row func(
 		if r := row(item); r != nil {
 			rows = append(rows, r)
 		}
-	})
+	}, nil)
 	return rows, err
 }
 

@@ -45,7 +45,7 @@ func (s *State) ListActors(ctx context.Context, r *mobulav1.ListActorsRequest) (
 		if wanted(a.status(), a.tmpl.frame.GetClass(), a.job.id[:]) {
 			list.add(n.wall(a.creation.submitted), a.id[:], actorItem{actor: a})
 		}
-	})
+	}, list.trim)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +57,7 @@ func (s *State) ListActors(ctx context.Context, r *mobulav1.ListActorsRequest) (
 				list.add(a.GetCreatedUnixNs(), aid[:], actorItem{record: a})
 			}
 		}
+		list.trim()
 	})
 	if err != nil {
 		return nil, err

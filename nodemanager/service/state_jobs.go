@@ -34,7 +34,7 @@ func (s *State) ListJobs(ctx context.Context, r *mobulav1.ListJobsRequest) (*mob
 		if wanted(mobulav1.JobStatus_JOB_STATUS_RUNNING) {
 			list.add(-j.started, j.id[:], jobItem{job: j})
 		}
-	})
+	}, list.trim)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (s *State) ListJobs(ctx context.Context, r *mobulav1.ListJobsRequest) (*mob
 		return nil, err
 	}
 	workers := make(map[*job]uint32)
-	if err := scan(ctx, n, maps.Values(n.workers), scanPiece, func(w *worker) { workers[w.job]++ }); err != nil {
+	if err := scan(ctx, n, maps.Values(n.workers), scanPiece, func(w *worker) { workers[w.job]++ }, nil); err != nil {
 		return nil, err
 	}
 	rows, err := makeRows(ctx, n, list, func(i jobItem) *mobulav1.JobInfo {

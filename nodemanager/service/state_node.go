@@ -19,12 +19,12 @@ func (s *State) GetStatus(ctx context.Context, _ *mobulav1.GetStatusRequest) (*m
 		if a.state != actorDead {
 			r.Actors++
 		}
-	})
+	}, nil)
 	if err != nil {
 		return nil, err
 	}
 	unfinished := uint64(0)
-	if err := scan(ctx, n, maps.Values(n.jobs), scanPiece, func(j *job) { unfinished += uint64(max(j.tasks, 0)) }); err != nil {
+	if err := scan(ctx, n, maps.Values(n.jobs), scanPiece, func(j *job) { unfinished += uint64(max(j.tasks, 0)) }, nil); err != nil {
 		return nil, err
 	}
 	n.mu.Lock()

@@ -37,7 +37,7 @@ func (s *State) ListObjects(ctx context.Context, r *mobulav1.ListObjectsRequest)
 			return
 		}
 		list.add(-int64(min(size, math.MaxInt64)), o.ID[:], o)
-	})
+	}, list.trim)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func (s *State) ListTasks(ctx context.Context, r *mobulav1.ListTasksRequest) (*m
 			return
 		}
 		list.add(t.submitted, t.id[:], t)
-	})
+	}, list.trim)
 	if err != nil {
 		return nil, err
 	}

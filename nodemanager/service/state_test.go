@@ -33,6 +33,9 @@ func TestShortlistKeepsWhatSortingAllWouldKeep(t *testing.T) {
 		for i, key := range keys {
 			order[i] = i
 			list.add(key, binary.BigEndian.AppendUint16(nil, uint16(i)), i)
+			if rapid.Bool().Draw(t, "pause") {
+				list.trim()
+			}
 		}
 		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(keys[a], keys[b]) })
 		if got, want := slices.Collect(list.items()), order[:min(limit, len(order))]; !slices.Equal(got, want) {
@@ -69,7 +72,7 @@ func TestScanGivesTheLockBack(t *testing.T) {
 			once = true
 			close(started)
 		}
-	})
+	}, nil)
 	if err != nil {
 		t.Error(err)
 	}
@@ -84,7 +87,7 @@ func TestScanEndsWithItsContext(t *testing.T) {
 		}
 	}
 	n := new(Node)
-	if err := scan(ctx, n, endless, 8, func(int) { cancel() }); status.Code(err) != codes.Canceled {
+	if err := scan(ctx, n, endless, 8, func(int) { cancel() }, nil); status.Code(err) != codes.Canceled {
 		t.Errorf("error %v", err)
 	}
 	if !n.mu.TryLock() {

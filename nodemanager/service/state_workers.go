@@ -36,7 +36,7 @@ func (s *State) ListWorkers(ctx context.Context, r *mobulav1.ListWorkersRequest)
 			return
 		}
 		list.add(w.started.UnixNano(), w.id[:], e)
-	})
+	}, list.trim)
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,9 @@ type task struct {
 
 	stopped   *mobulav1.ErrorValue // why it was asked to end; what its refs resolve to unless it succeeds
 	suspected int32                // crashes beside other tasks that were not charged
+	argFailed bool                 // it did not run because an argument failed
+	unsent    bool                 // dispatched to a worker whose session has ended: it goes elsewhere when the process has
+	deadline  int64                // of its caller; 0 is none
 	done      bool
 }
 
@@ -138,6 +141,7 @@ func (n *Node) enter(s *session, t *task) error {
 	index := uint32(0)
 	for o := range t.results {
 		if err := n.dir.Create(o, t.id.Object(index)); err != nil {
+			n.abort(t)
 			return &wire.ProtocolError{Reason: err.Error()}
 		}
 		n.dir.Hold(o, s.id)
@@ -147,6 +151,16 @@ func (n *Node) enter(s *session, t *task) error {
 	t.job.charge(len(t.raw))
 	t.job.tasks++
 	return nil
+}
+
+// abort resolves those results of a task that were entered before its submission turned out to be a violation.
+func (n *Node) abort(t *task) {
+	e := failedValue(n.describe(t, t.invalid("the submission violates the protocol")))
+	for o := range t.results {
+		if o.Live() {
+			n.resolve(o, e)
+		}
+	}
 }
 
 // start holds what the task needs and gives it to the scheduler or to its actor.
@@ -160,6 +174,7 @@ func (n *Node) start(s *session, t *task, m *mobulav1.Submit) {
 		return
 	}
 	if m.GetTimeoutNs() > 0 {
+		t.deadline = n.now + m.GetTimeoutNs()
 		n.arm(t, time.Duration(m.GetTimeoutNs()))
 	}
 	switch t.tmpl.kind {
@@ -335,10 +350,15 @@ func (n *Node) expire(t *task) {
 	if t.done {
 		return
 	}
-	e := &mobulav1.ErrorValue{
-		Kind:    mobulav1.ErrorKind_ERROR_KIND_DEADLINE_EXCEEDED,
-		Message: fmt.Sprintf("%s did not finish within its caller's deadline", t.tmpl.name),
-		Hint:    "give the call a context with a later deadline",
+	n.stopTask(t, t.expired(), false)
+}
+
+// expired is the outcome of a task whose deadline has passed.
+func (t *task) expired() *mobulav1.ErrorValue {
+	return &mobulav1.ErrorValue{
+		Kind:      mobulav1.ErrorKind_ERROR_KIND_DEADLINE_EXCEEDED,
+		Message:   fmt.Sprintf("%s did not finish within its caller's deadline", t.tmpl.name),
+		Execution: mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED,
+		Hint:      "give the call a context with a later deadline",
 	}
-	n.stopTask(t, e, false)
 }

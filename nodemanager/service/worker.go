@@ -25,7 +25,7 @@ type worker struct {
 	job      *job
 	sched    *scheduler.Worker
 	session  *session // nil until it has said hello
-	process  *workerpool.Process
+	process  process  // nil until it was started
 	isolated bool
 	actors   map[id.Actor]*actor
 	revoking map[uint32]*scheduler.Lane // lanes whose Revoke is out
@@ -59,13 +59,21 @@ func (n *Node) startWorker(sw *scheduler.Worker) {
 				n.sched.WorkerStartFailed(sw, n.now)
 				return
 			}
-			w.process = p
+			if w.process == nil {
+				w.process = p
+			}
+			switch { // what was asked for before there was a process
+			case w.killed != "":
+				n.killWorker(w, w.killed)
+			case sw.State() == "stopping":
+				n.stopWorker(sw)
+			}
 		})
 	})
 }
 
 // launch starts a process, after the pause that the pool asks for when workers of the job crash one after another.
-func (n *Node) launch(spec workerpool.Spec) (*workerpool.Process, error) {
+func (n *Node) launch(spec workerpool.Spec) (process, error) {
 	for {
 		p, err := n.pool.Start(n.ctx, spec)
 		backoff, pause := errors.AsType[*workerpool.BackoffError](err)
@@ -97,19 +105,21 @@ func (n *Node) workerEnv(j *job, w *worker, env string) map[string]string {
 }
 
 // processEvent is told by the pool that a process is ready or has ended.
-func (n *Node) processEvent(e workerpool.Event) {
-	if e.Exit == nil {
-		p := e.Process
+func (n *Node) processEvent(p process, exit *workerpool.ExitReason) {
+	if exit == nil {
 		n.background.Go(func() { n.welcomeWorker(p) })
 		return
 	}
-	n.locked(func() { n.workerEnded(e.Process.Worker(), *e.Exit) })
+	n.locked(func() { n.workerEnded(p.Worker(), *exit) })
 }
 
 // welcomeWorker opens the session of a process that has taken over.
-func (n *Node) welcomeWorker(p *workerpool.Process) {
+func (n *Node) welcomeWorker(p process) {
 	n.mu.Lock()
 	w := n.workers[p.Worker()]
+	if w != nil {
+		w.process = p // it may be quicker than the goroutine that started it
+	}
 	n.mu.Unlock()
 	if w == nil {
 		return
@@ -182,6 +192,8 @@ func (n *Node) behind(t *task, cause *mobulav1.ErrorValue) {
 	case t.done:
 	case t.stopped != nil:
 		n.fail(t, t.stopped)
+	case t.unsent:
+		n.resend(t)
 	case t.retries == 0:
 		n.fail(t, n.crashOf(t, cause, false))
 	default:
@@ -196,6 +208,10 @@ func (n *Node) interrupted(t *task, w *worker, cause *mobulav1.ErrorValue, alone
 		return // abandoned
 	}
 	n.releaseHandle(t)
+	if t.unsent && t.stopped == nil {
+		n.resend(t)
+		return
+	}
 	if t.actor != nil { // a constructor: restarts are the actor's
 		a := t.actor
 		if t.stopped != nil {
@@ -235,6 +251,12 @@ func (n *Node) interrupted(t *task, w *worker, cause *mobulav1.ErrorValue, alone
 		t.attempt++
 		n.sched.Requeue(&t.sched, true, true, n.now)
 	}
+}
+
+// resend schedules a task anew that never reached the dead process.
+func (n *Node) resend(t *task) {
+	t.unsent = false
+	n.sched.Requeue(&t.sched, true, false, n.now)
 }
 
 // crashOf is the outcome of a task whose process died and that may not run again.
@@ -333,10 +355,12 @@ func (n *Node) onWorkerFrame(s *session, kind mobulav1.FrameKind, payload []byte
 		if err != nil {
 			return err
 		}
-		if l := w.revoking[m.GetLane()]; l != nil {
-			delete(w.revoking, m.GetLane())
-			n.sched.Revoked(l, back, n.now)
+		l := w.revoking[m.GetLane()]
+		if l == nil {
+			return &wire.ProtocolError{Reason: "return of tasks that were not asked back"}
 		}
+		delete(w.revoking, m.GetLane())
+		n.sched.Revoked(l, back, n.now)
 		return nil
 	}
 }
@@ -353,9 +377,11 @@ func (n *Node) onBlocked(w *worker, m *mobulav1.Blocked) error {
 			return &wire.ProtocolError{Reason: "tasks returned by a task that is not there"}
 		}
 	case t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
-		t.actor.blocked++
-		t.blocked = true
-		n.lend(t.actor)
+		if !t.blocked {
+			t.blocked = true
+			t.actor.blocked++
+			n.lend(t.actor)
+		}
 	default:
 		n.sched.Blocked(&t.sched, back, n.now)
 	}
@@ -372,6 +398,9 @@ func (n *Node) returned(w *worker, numbers []uint64) ([]*scheduler.Task, error) 
 		}
 		if t.worker != w {
 			return nil, &wire.ProtocolError{Reason: "return of a task that another worker has"}
+		}
+		if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
+			return nil, &wire.ProtocolError{Reason: "return of an actor's call"}
 		}
 		n.releaseHandle(t)
 		back = append(back, &t.sched)

@@ -55,11 +55,19 @@ func IsBadValue(err error) bool {
 }
 
 // errorTypes are the users' errors that cross processes as themselves.
-var errorTypes struct {
+var errorTypes = struct {
 	mu        sync.RWMutex // guards the fields below
 	byName    map[string]registeredError
 	byType    map[reflect.Type]string
 	sentinels map[error]string
+}{ // the ends of contexts cross without being registered
+	byName: map[string]registeredError{
+		"context.Canceled": {sentinel: context.Canceled}, "context.DeadlineExceeded": {sentinel: context.DeadlineExceeded},
+	},
+	byType: make(map[reflect.Type]string),
+	sentinels: map[error]string{
+		context.Canceled: "context.Canceled", context.DeadlineExceeded: "context.DeadlineExceeded",
+	},
 }
 
 // registeredError makes a user's error from its encoded fields.
@@ -98,11 +106,6 @@ func RegisterSentinel(name string, err error) error {
 func registerError(name string, t reflect.Type, r registeredError) error {
 	errorTypes.mu.Lock()
 	defer errorTypes.mu.Unlock()
-	if errorTypes.byName == nil {
-		errorTypes.byName = make(map[string]registeredError)
-		errorTypes.byType = make(map[reflect.Type]string)
-		errorTypes.sentinels = make(map[error]string)
-	}
 	if _, taken := errorTypes.byName[name]; taken {
 		return fmt.Errorf("register error %q: the name is taken", name)
 	}

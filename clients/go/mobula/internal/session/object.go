@@ -73,6 +73,10 @@ func (o *Object) Await(ctx context.Context, b Blocker) ([]byte, error) {
 		s.mu.Unlock()
 		return nil, err
 	}
+	if o.state.Load() == stateHere { // the session has ended
+		s.mu.Unlock()
+		return o.value, nil
+	}
 	w := &waiter{ch: make(chan struct{}), need: 1, here: true}
 	o.addWaiterLocked(w)
 	s.mu.Unlock()
@@ -135,6 +139,10 @@ func (s *Session) Wait(ctx context.Context, objects []*Object, k int, b Blocker)
 			s.mu.Unlock()
 			return ready, err
 		}
+		if o.Ready() { // the session has ended
+			w.tell()
+			continue
+		}
 		o.addWaiterLocked(w)
 	}
 	s.mu.Unlock()
@@ -171,7 +179,13 @@ func (s *Session) wantLocked(o *Object, readyOnly bool) error {
 	}
 	w.readyOnly = readyOnly
 	w.objects = append(w.objects, o)
-	return s.conn.Send(mobulav1.FrameKind_FRAME_KIND_GET, &mobulav1.Get{ObjectIds: o.id[:], ReadyOnly: readyOnly})
+	s.sendGetLocked(o, readyOnly)
+	return nil
+}
+
+// sendGetLocked asks the node. When the connection has failed the reading goroutine will resolve what is wanted.
+func (s *Session) sendGetLocked(o *Object, readyOnly bool) {
+	_ = s.conn.Send(mobulav1.FrameKind_FRAME_KIND_GET, &mobulav1.Get{ObjectIds: o.id[:], ReadyOnly: readyOnly})
 }
 
 // upgradeLocked asks for the value of an object for which only readiness was asked.
@@ -181,7 +195,8 @@ func (s *Session) upgradeLocked(o *Object, readyOnly bool) error {
 		return nil
 	}
 	w.readyOnly = false
-	return s.conn.Send(mobulav1.FrameKind_FRAME_KIND_GET, &mobulav1.Get{ObjectIds: o.id[:]})
+	s.sendGetLocked(o, false)
+	return nil
 }
 
 // addWaiterLocked registers w; waiters that gave up are dropped when they pile up.

@@ -17,7 +17,7 @@ func (s *Session) Put(ctx context.Context, t id.Task, encoded []byte, b Blocker)
 	runtime.Callers(6, pcs[:])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.reserveLocked(ctx, uint64(m.SizeVT()), b); err != nil {
+	if err := s.reserveLocked(ctx, uint64(m.SizeVT()+laterFields), b); err != nil {
 		return nil, err
 	}
 	if s.err != nil {

@@ -68,13 +68,17 @@ func (a *Actor) ID() id.Actor { return a.Object.id.Task() }
 // frames are reused for encoding; a frame is needed only until it is appended to the connection.
 var submits = sync.Pool{New: func() any { return new(mobulav1.Submit) }}
 
+// laterFields is the most that the fields of a Submit take that are set after its credit was taken: sequence, template, call site, actor.
+// The node counts whole payloads; a client that spends a little more than it sends never overdraws.
+const laterFields = 11 + 6 + 6 + 18
+
 // Submit sends a submission and returns its results' handles. It fails without sending when ctx ends before there is credit, when the
 // session has ended, or when the frame would be too large.
 func (s *Session) Submit(ctx context.Context, sub *Submission, b Blocker) ([]Object, error) {
 	m, _ := submits.Get().(*mobulav1.Submit)
 	defer submits.Put(m)
 	fillSubmit(m, sub)
-	size := uint64(m.SizeVT())
+	size := uint64(m.SizeVT() + laterFields)
 	s.mu.Lock()
 	if err := s.reserveLocked(ctx, size, b); err != nil {
 		s.mu.Unlock()
