@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -106,7 +107,7 @@ func lockDir(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := tryLock(f); err != nil {
 		defer f.Close() //nolint:errcheck // nothing was written
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, &LockedError{Dir: path, PID: readPID(f)}
@@ -117,6 +118,25 @@ func lockDir(path string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", f.Name(), err), f.Close())
 	}
 	return f, nil
+}
+
+// tryLock locks a file. It tries for a moment, because Holder locks it for the time of a look.
+func tryLock(f *os.File) error {
+	for tries := 5; ; tries-- {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if tries == 1 || !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// unlock gives a lock back. Closing the file is not enough: a process that is being forked has it open until it runs its program.
+func unlock(f *os.File) error {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_UN); err != nil {
+		return fmt.Errorf("unlock %s: %w", f.Name(), err)
+	}
+	return nil
 }
 
 func writePID(f *os.File) error {
@@ -144,10 +164,10 @@ func Holder(dir string) (pid int, held bool, err error) {
 	if err != nil {
 		return 0, false, fmt.Errorf("look for a node in %s: %w", dir, err)
 	}
-	defer f.Close() //nolint:errcheck // nothing was written; closing gives a lock back
+	defer f.Close() //nolint:errcheck // nothing was written
 	switch err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); {
 	case err == nil:
-		return 0, false, nil
+		return 0, false, unlock(f)
 	case errors.Is(err, unix.EWOULDBLOCK):
 		return readPID(f), true, nil
 	default:
@@ -248,7 +268,7 @@ func replaceFile(path string, content []byte, durable bool) error {
 
 // close gives the directory back.
 func (d *directory) close() error {
-	return errors.Join(d.lock.Truncate(0), d.lock.Close())
+	return errors.Join(d.lock.Truncate(0), unlock(d.lock), d.lock.Close())
 }
 
 // listen makes a Unix socket that only its owner can connect to.

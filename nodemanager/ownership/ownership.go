@@ -353,3 +353,10 @@ func (d *Directory) Supersede(o *Object) {
 		delete(d.objects, o.ID)
 	}
 }
+
+// MoveHolds gives the sessions' holds on a superseded object to its successor: what a session holds is an id.
+func (d *Directory) MoveHolds(old, successor *Object) {
+	successor.holder, successor.holds, successor.more = old.holder, old.holds, old.more
+	old.holds, old.more = 0, nil
+	d.maybeFree(old)
+}

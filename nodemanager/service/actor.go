@@ -74,6 +74,7 @@ type actor struct {
 	last    *task // calls at the worker, oldest first, linked by prev and next
 	flying  int
 	next    int // queue at which the next round begins
+	pumping bool
 }
 
 // callQueue is what one caller has waiting, in its order.
@@ -127,7 +128,7 @@ func (n *Node) callActor(s *session, t *task, actorID []byte) {
 		return
 	}
 	a := n.actors[aid]
-	if a == nil {
+	if a == nil || n.lookup(s, aid.Object(0)) == nil {
 		n.fail(t, unknownActor(aid))
 		return
 	}
@@ -145,6 +146,9 @@ func (n *Node) callActor(s *session, t *task, actorID []byte) {
 		return
 	}
 	t.actor = a
+	if t.tmpl.options.MaxTaskRetries == nil {
+		t.retries = a.tmpl.options.GetMaxTaskRetries()
+	}
 	n.dir.Retain(&a.creation.first) // a call holds the actor until it is done
 	a.queue(s.id).push(t)
 	a.waiting++
@@ -167,9 +171,11 @@ func (a *actor) queue(sid ownership.Session) *callQueue {
 
 // pump sends to the actor's worker what may run: each caller's calls in their order, callers in turn.
 func (n *Node) pump(a *actor) {
-	if a.state != actorAlive || a.worker.session == nil {
+	if a.state != actorAlive || a.worker.session == nil || a.pumping {
 		return
 	}
+	a.pumping = true // what fails on the way pumps again: the loop below sees to it
+	defer func() { a.pumping = false }()
 	for progress := true; progress && a.waiting > 0 && a.flying < actorWindow; {
 		progress = n.pumpQueue(a, &a.front)
 		for range a.queues {
@@ -281,7 +287,10 @@ func (n *Node) lend(a *actor) {
 }
 
 // callDone drops the call's hold on its actor.
-func (n *Node) callDone(t *task) { n.dir.Drop(&t.actor.creation.first) }
+func (n *Node) callDone(t *task) {
+	n.dir.Drop(&t.actor.creation.first)
+	n.pump(t.actor) // calls behind it may run now
+}
 
 // constructed makes an actor whose constructor has returned ready for calls.
 func (n *Node) constructed(a *actor, w *worker, lane *scheduler.Lane) {
@@ -345,6 +354,9 @@ func (n *Node) endActor(a *actor, death *mobulav1.ErrorValue, kill bool) {
 	}
 	a.spec, a.specRefs, a.worker = nil, nil, nil
 	n.recordDeath(a, death, true)
+	if was == actorAlive && w != nil {
+		n.maybeEnd(w)
+	}
 	n.deadActors = appendBounded(n.deadActors, a)
 	if a.noHandles {
 		delete(n.actors, a.id)

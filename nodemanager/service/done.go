@@ -2,12 +2,12 @@ package service
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/wire"
-	"github.com/mobula-dev/mobula/nodemanager/ownership"
 	"github.com/mobula-dev/mobula/nodemanager/scheduler"
 )
 
@@ -139,12 +139,14 @@ func (n *Node) onDone(s *session, payload []byte) error {
 	t := n.handles.get(m.GetHandle())
 	if t == nil { // abandoned: its outcome is known already
 		delete(s.worker.zombies, m.GetHandle())
+		delete(s.worker.abandoned, m.GetHandle())
 		return nil
 	}
 	if t.worker != s.worker {
 		return &wire.ProtocolError{Reason: "outcome of a task that another worker has"}
 	}
 	w := t.worker
+	w.process.Served()
 	n.releaseHandle(t)
 	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
 		t.actor.unlink(t)
@@ -275,9 +277,12 @@ func (n *Node) stopTask(t *task, e *mobulav1.ErrorValue, force bool) {
 			t.stopped = d // the effect that sends it to a worker is still to be carried out: it ends there
 			return
 		}
-		if t.tmpl.kind != mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
-			n.sched.Cancel(&t.sched, n.now)
+		if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
+			n.fail(t, d)
+			n.pump(t.actor) // those behind it wait no longer
+			return
 		}
+		n.sched.Cancel(&t.sched, n.now)
 		n.fail(t, d)
 		return
 	}
@@ -304,6 +309,7 @@ func (n *Node) abandon(t *task) {
 		return
 	}
 	w, a := t.worker, t.actor
+	w.abandoned[t.handle] = t
 	n.releaseHandle(t)
 	if a != nil && t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
 		a.unlink(t) // the actor's lane stays busy until the method returns; its other calls wait behind it
@@ -322,7 +328,7 @@ func (n *Node) onCancel(s *session, payload []byte) error {
 	if len(m.GetObjectId()) != 20 {
 		return &wire.ProtocolError{Reason: "object id"}
 	}
-	if o := n.dir.Lookup([20]byte(m.GetObjectId())); o != nil {
+	if o := n.lookup(s, [20]byte(m.GetObjectId())); o != nil {
 		if t, ok := o.Maker.(*task); ok {
 			n.cancel(t, m.GetForce(), m.GetRecursive())
 		}
@@ -334,11 +340,9 @@ func (n *Node) onCancel(s *session, payload []byte) error {
 func (n *Node) cancel(t *task, force, recursive bool) {
 	if recursive && t.handle != 0 {
 		parent := t.handle
-		n.dir.Each(func(o *ownership.Object) {
-			if c, ok := o.Maker.(*task); ok && o == &c.first && c.parent == parent {
-				n.cancel(c, force, true)
-			}
-		})
+		for _, c := range slices.Clone(n.children[parent]) {
+			n.cancel(c, force, true)
+		}
 	}
 	if t.done || t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR {
 		return
@@ -351,7 +355,7 @@ func (n *Node) cancel(t *task, force, recursive bool) {
 	}, force)
 }
 
-func (n *Node) onKillActor(_ *session, payload []byte) error {
+func (n *Node) onKillActor(s *session, payload []byte) error {
 	var m mobulav1.KillActor
 	if err := m.UnmarshalVT(payload); err != nil {
 		return err
@@ -361,7 +365,7 @@ func (n *Node) onKillActor(_ *session, payload []byte) error {
 		return &wire.ProtocolError{Reason: err.Error()}
 	}
 	a := n.actors[aid]
-	if a == nil || a.state == actorDead {
+	if a == nil || a.state == actorDead || n.lookup(s, aid.Object(0)) == nil {
 		return nil
 	}
 	death := &mobulav1.ErrorValue{Message: fmt.Sprintf("actor %s was killed", a)}

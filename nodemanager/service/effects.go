@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -51,11 +52,7 @@ func (n *Node) schedulerEffect(e scheduler.Effect) {
 		})
 	case scheduler.StartFailed:
 		t := e.Task.Record.(*task)
-		n.fail(t, &mobulav1.ErrorValue{
-			Kind:      mobulav1.ErrorKind_ERROR_KIND_WORKER_START,
-			Message:   fmt.Sprintf("no worker process could be started for %s: %v", t.tmpl.name, n.startErrors[t.job.id]),
-			Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
-		})
+		n.fail(t, n.notStarted(t))
 	case scheduler.WakeAt:
 		n.wakeAt(e.Time)
 	case scheduler.Warn:
@@ -63,6 +60,26 @@ func (n *Node) schedulerEffect(e scheduler.Effect) {
 	default:
 		panic(fmt.Sprintf("invariant: scheduler effect %v", e.Kind))
 	}
+}
+
+// notStarted is the outcome of a task for which no process could be started.
+func (n *Node) notStarted(t *task) *mobulav1.ErrorValue {
+	e := &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_WORKER_START, Message: "unknown reason"}
+	if why := n.startErrors[t.job.id]; why != nil {
+		e = why.CloneVT()
+	}
+	e.Message = fmt.Sprintf("no worker process could be started for %s: %s", t.tmpl.name, e.GetMessage())
+	e.Execution = mobulav1.Execution_EXECUTION_NOT_EXECUTED
+	return e
+}
+
+// startFailed remembers why a worker of a job could not be started.
+func (n *Node) startFailed(j *job, err error) {
+	e := &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_WORKER_START, Message: err.Error()}
+	if r, ok := errors.AsType[*refusal](err); ok {
+		e = r.value
+	}
+	n.startErrors[j.id] = e
 }
 
 // undispatch ends a task that was stopped between the decision to send it to a worker and the sending.

@@ -33,6 +33,8 @@ func (n *Node) endJob(j *job, cause error) {
 		n.fail(t, gone)
 	}
 	delete(n.jobs, j.id)
+	delete(n.startErrors, j.id)
+	n.pool.Forget(j.id)
 	n.recordJobEnd(j, cause)
 	if j.executable != nil {
 		_ = j.executable.Close() // it was only read

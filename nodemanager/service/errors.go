@@ -45,8 +45,14 @@ func (n *Node) describe(t *task, e *mobulav1.ErrorValue) []byte {
 	if d.GetCallSite() == "" {
 		d.CallSite = t.from.callSite(t.callSite)
 	}
+	if d.SizeVT() > errorMax { // what explains least goes first
+		d.Chain, d.Cause, d.Stack = nil, nil, ""
+	}
 	return encodeError(d)
 }
+
+// errorMax is the longest error value in bytes: it must fit a frame beside what else that holds.
+const errorMax = 512 << 10
 
 // invalid is the outcome of a task whose spec cannot be run.
 func (t *task) invalid(reason string) *mobulav1.ErrorValue {

@@ -137,7 +137,8 @@ func (n *Node) openWorker(s *session, h *mobulav1.Hello) error {
 	if stale := staleFunctions(w.job.functions, h.GetFunctions()); len(stale) > 0 {
 		err := refuse(mobulav1.ErrorKind_ERROR_KIND_STALE_STUBS, "run go generate, build, and start the program again",
 			"the driver's stubs do not match what the worker serves: %s", strings.Join(stale, ", "))
-		n.startErrors[w.job.id] = err
+		n.startFailed(w.job, err)
+		w.refused = true
 		return err
 	}
 	s.job = w.job
@@ -171,6 +172,9 @@ func staleFunctions(want map[string]uint64, have []*mobulav1.FunctionInfo) []str
 
 // openDriver starts a job for a driver's session.
 func (n *Node) openDriver(s *session, h *mobulav1.Hello, executable *os.File, owner bool) error {
+	if reason := badEnv(h.GetWorkerEnv()); reason != "" {
+		return refuse(mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, "", "the environment of the job's workers: %s", reason)
+	}
 	if n.draining != "" {
 		return refuse(mobulav1.ErrorKind_ERROR_KIND_UNAVAILABLE, "use another node", "the node takes no new work: %s", n.draining)
 	}

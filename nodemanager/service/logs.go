@@ -1,6 +1,7 @@
 package service
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,9 @@ type logBuffer struct {
 	count int
 	armed bool
 }
+
+// logChunk is how many lines go in one frame: each has at most 16 KiB.
+const logChunk = 32
 
 // logSource is one stream of one worker.
 type logSource struct {
@@ -68,14 +72,14 @@ func (n *Node) sendLogs() {
 			if w == nil || w.job.driver == nil || !w.job.driver.wantsLogs {
 				continue
 			}
-			notice := &mobulav1.Notice{Kind: mobulav1.Notice_KIND_STDOUT, Lines: text, Source: w.job.program}
+			notice := &mobulav1.Notice{Kind: mobulav1.Notice_KIND_STDOUT, Source: w.job.program, Pid: w.pid()}
 			if key.stream == workerpool.Stderr {
 				notice.Kind = mobulav1.Notice_KIND_STDERR
 			}
-			if w.process != nil {
-				notice.Pid = int32(w.process.PID())
+			for lines := range slices.Chunk(text, logChunk) {
+				notice.Lines = lines
+				n.send(w.job.driver, mobulav1.FrameKind_FRAME_KIND_NOTICE, notice)
 			}
-			n.send(w.job.driver, mobulav1.FrameKind_FRAME_KIND_NOTICE, notice)
 		}
 	})
 }

@@ -104,11 +104,12 @@ type Node struct {
 	draining    string // why no new jobs are taken; empty when they are
 	workers     map[id.Worker]*worker
 	handles     handles
+	children    map[uint64][]*task // unfinished tasks by the handle of the task that submitted them
 	templates   uint32
 	dirty       []*session
-	startErrors map[id.Job]error // why the last worker of a job could not be started
-	exits       []workerExit     // of workers, the newest last, for listings
-	deadActors  []*actor         // the newest last, for listings
+	startErrors map[id.Job]*mobulav1.ErrorValue // why the last worker of a job could not be started
+	exits       []workerExit                    // of workers, the newest last, for listings
+	deadActors  []*actor                        // the newest last, for listings
 
 	// Scratch space of the lock's holder.
 	objectEffects  []ownership.Effect
@@ -170,7 +171,7 @@ func newNode(cfg Config, open func(*Node) (processes, error)) (*Node, error) {
 		started: time.Now(), startedAt: time.Now(), dir: ownership.New(), sched: sched, resources: set,
 		limits:   limits{name: 256, labels: 64, templates: 65_535, maxCallSite: 4096, callSites: 65_535, args: 10_000, returns: 10_000},
 		sessions: make(map[ownership.Session]*session), jobs: make(map[id.Job]*job), actors: make(map[id.Actor]*actor),
-		workers: make(map[id.Worker]*worker), startErrors: make(map[id.Job]error),
+		workers: make(map[id.Worker]*worker), children: make(map[uint64][]*task), startErrors: make(map[id.Job]*mobulav1.ErrorValue),
 	}
 	if err := n.store.init(n); err != nil {
 		cancel()

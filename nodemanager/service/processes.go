@@ -16,6 +16,7 @@ type process interface {
 	PID() int
 	Secret() takeover.Secret
 	Conn() *net.UnixConn
+	Served()
 }
 
 // processes starts and ends worker processes and tells the node of each, as workerpool.Pool does.
@@ -23,6 +24,7 @@ type processes interface {
 	Start(ctx context.Context, spec workerpool.Spec) (process, error)
 	Stop(worker id.Worker, grace time.Duration, cause workerpool.Cause) error
 	Kill(worker id.Worker, cause workerpool.Cause) error
+	Forget(job id.Job)
 	Close() error
 }
 

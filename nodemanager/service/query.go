@@ -7,6 +7,7 @@ import (
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/internal/wire"
 	"github.com/mobula-dev/mobula/nodemanager/resource"
 	"google.golang.org/grpc/status"
 )
@@ -40,7 +41,7 @@ func (n *Node) onQuery(s *session, payload []byte) error {
 			r.Total[l.Name(c)], r.Available[l.Name(c)] = l.Total(c), l.Free(c)
 		}
 	case *mobulav1.Query_Explain:
-		n.explain(k.Explain, r)
+		n.explain(s, k.Explain, r)
 	default:
 		r.Error = &mobulav1.ErrorValue{
 			Kind: mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, Message: fmt.Sprintf("this node does not know the query %T", q.GetKind()),
@@ -72,6 +73,11 @@ func (n *Node) ask(s *session, r *mobulav1.Reply, query func(context.Context) er
 			s.queries--
 			if err != nil && r.GetError() == nil {
 				r.Error = &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_UNAVAILABLE, Message: "control plane: " + status.Convert(err).Message()}
+			}
+			if r.SizeVT() > wire.MaxPayload {
+				r = &mobulav1.Reply{Id: r.GetId(), Error: &mobulav1.ErrorValue{
+					Kind: mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, Message: "the answer is longer than 1 MiB", Hint: "ask for less: a longer prefix, a shorter value",
+				}}
 			}
 			n.send(s, mobulav1.FrameKind_FRAME_KIND_REPLY, r)
 		})
@@ -228,13 +234,13 @@ func kindOf(c mobulav1.ResultCode) mobulav1.ErrorKind {
 }
 
 // explain says why a task has not finished.
-func (n *Node) explain(q *mobulav1.ExplainTask, r *mobulav1.Reply) {
+func (n *Node) explain(s *session, q *mobulav1.ExplainTask, r *mobulav1.Reply) {
 	oid, err := id.ObjectFromBytes(q.GetObjectId())
 	if err != nil {
 		r.Error = &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, Message: err.Error()}
 		return
 	}
-	o := n.dir.Lookup(oid)
+	o := n.lookup(s, oid)
 	if o == nil {
 		r.Error = unknownObject(oid)
 		return

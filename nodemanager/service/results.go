@@ -63,13 +63,22 @@ func (n *Node) deliver(s *session, e ownership.Effect) {
 	size := uint64(len(v.Encoded))
 	asked := e.Sequence == 0 && !e.ReadyOnly
 	if asked || (!e.ReadyOnly && s.flow.pushedBytes+size <= s.flow.mayPushBytes) {
+		r.Value, r.Size = v.Encoded, 0
 		if v.Stored && !n.share(s, e.Object) {
-			return
+			r.Value = encodeError(unshared(e.Object.ID))
 		}
 		s.flow.pushedBytes += size
-		r.Value, r.Size = v.Encoded, 0
 	}
 	n.send(s, mobulav1.FrameKind_FRAME_KIND_RESULT, r)
+}
+
+// unshared is the answer about a stored object that this session may not map.
+func unshared(oid id.Object) *mobulav1.ErrorValue {
+	return &mobulav1.ErrorValue{
+		Kind:    mobulav1.ErrorKind_ERROR_KIND_OBJECT_LOST,
+		Message: fmt.Sprintf("object %v lies in the shared memory of another job, or is being freed", oid),
+		Hint:    "let the other job return values of at most 100 KiB",
+	}
 }
 
 // freed gives back what a freed object occupied.
@@ -85,6 +94,15 @@ func (n *Node) freed(o *ownership.Object) {
 	if t, ok := o.Maker.(*task); ok && t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR && o == &t.first {
 		n.handleDropped(t.actor)
 	}
+}
+
+// lookup returns an object that the session may use: one of its own job, or one that it was given a hold on. Others do not exist for it.
+func (n *Node) lookup(s *session, oid id.Object) *ownership.Object {
+	o := n.dir.Lookup(oid)
+	if o == nil || n.jobOf(o) == s.job || o.HeldBy(s.id) > 0 {
+		return o
+	}
+	return nil
 }
 
 // jobOf returns the job whose budget an object's value counts against.
@@ -119,6 +137,9 @@ func (n *Node) onPut(s *session, payload []byte) error {
 		return &wire.ProtocolError{Reason: err.Error()}
 	}
 	if existing := n.dir.Lookup(oid); existing != nil {
+		if n.lookup(s, oid) == nil {
+			return &wire.ProtocolError{Reason: "put of an object of another job"}
+		}
 		n.dir.Hold(existing, s.id) // a task that ran again put it again
 		return nil
 	}
@@ -166,7 +187,7 @@ func (n *Node) value(s *session, oid id.Object, encoded []byte) (*ownership.Valu
 		}
 		v.Refs = make([]*ownership.Object, 0, len(refs)/id.ObjectSize)
 		for r := range inside {
-			o := n.dir.Lookup(r)
+			o := n.lookup(s, r)
 			if o == nil {
 				return n.lostInside(oid, r), nil
 			}
@@ -215,7 +236,7 @@ func (n *Node) onHold(s *session, payload []byte) error {
 		return &wire.ProtocolError{Reason: err.Error()}
 	}
 	for oid := range ids {
-		if o := n.dir.Lookup(oid); o != nil {
+		if o := n.lookup(s, oid); o != nil {
 			n.dir.Hold(o, s.id)
 		}
 	}
@@ -257,7 +278,7 @@ func (n *Node) onGet(s *session, payload []byte) error {
 		return &wire.ProtocolError{Reason: err.Error()}
 	}
 	for oid := range ids {
-		if o := n.dir.Lookup(oid); o != nil {
+		if o := n.lookup(s, oid); o != nil {
 			n.dir.Subscribe(o, s.id, 0, 0, m.GetReadyOnly())
 			continue
 		}

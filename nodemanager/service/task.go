@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
@@ -114,18 +115,22 @@ func (n *Node) join(s *session, tid id.Task, tmpl *template, sequence uint64) bo
 		return false
 	}
 	t, ok := existing.Maker.(*task)
-	if v := existing.Value(); !ok || (v != nil && v.Failed) {
-		n.dir.Supersede(existing)
-		if ok {
-			for i := range t.more {
-				n.dir.Supersede(&t.more[i])
-			}
-		}
-		return false
+	if !ok || t.tmpl.returns != tmpl.returns || !t.joinable() {
+		return false // enter takes its place
 	}
 	for o := range t.results {
 		n.dir.Hold(o, s.id)
 		n.dir.Subscribe(o, s.id, sequence, o.ID.Index(), false)
+	}
+	return true
+}
+
+// joinable reports whether the work can be shared: all of its results are there or will be, and none failed.
+func (t *task) joinable() bool {
+	for o := range t.results {
+		if v := o.Value(); !o.Live() || (v != nil && v.Failed) {
+			return false
+		}
 	}
 	return true
 }
@@ -140,9 +145,16 @@ func (n *Node) enter(s *session, t *task) error {
 	}
 	index := uint32(0)
 	for o := range t.results {
+		old := n.dir.Lookup(t.id.Object(index))
+		if old != nil { // of an earlier run of the parent, and not to be shared
+			n.dir.Supersede(old)
+		}
 		if err := n.dir.Create(o, t.id.Object(index)); err != nil {
 			n.abort(t)
 			return &wire.ProtocolError{Reason: err.Error()}
+		}
+		if old != nil {
+			n.dir.MoveHolds(old, o)
 		}
 		n.dir.Hold(o, s.id)
 		n.dir.Subscribe(o, s.id, t.sequence, index, false)
@@ -150,6 +162,9 @@ func (n *Node) enter(s *session, t *task) error {
 	}
 	t.job.charge(len(t.raw))
 	t.job.tasks++
+	if t.parent != 0 {
+		n.children[t.parent] = append(n.children[t.parent], t)
+	}
 	return nil
 }
 
@@ -169,7 +184,7 @@ func (n *Node) start(s *session, t *task, m *mobulav1.Submit) {
 		n.fail(t, t.tmpl.refused)
 		return
 	}
-	if e := n.holdArgs(t, m); e != nil {
+	if e := n.holdArgs(s, t, m); e != nil {
 		n.fail(t, e)
 		return
 	}
@@ -188,7 +203,7 @@ func (n *Node) start(s *session, t *task, m *mobulav1.Submit) {
 }
 
 // holdArgs retains the objects that the arguments name and counts those that are not ready.
-func (n *Node) holdArgs(t *task, m *mobulav1.Submit) *mobulav1.ErrorValue {
+func (n *Node) holdArgs(s *session, t *task, m *mobulav1.Submit) *mobulav1.ErrorValue {
 	args := &n.scratchValue
 	resetValue(args)
 	if err := args.UnmarshalVTUnsafe(m.GetArgs()); err != nil {
@@ -206,7 +221,7 @@ func (n *Node) holdArgs(t *task, m *mobulav1.Submit) *mobulav1.ErrorValue {
 		if err != nil {
 			return t.invalid(err.Error())
 		}
-		o := n.dir.Lookup(oid)
+		o := n.lookup(s, oid)
 		if o == nil {
 			return t.unknownArg(oid)
 		}
@@ -218,7 +233,7 @@ func (n *Node) holdArgs(t *task, m *mobulav1.Submit) *mobulav1.ErrorValue {
 		}
 	}
 	for oid := range inside {
-		o := n.dir.Lookup(oid)
+		o := n.lookup(s, oid)
 		if o == nil {
 			return t.unknownArg(oid)
 		}
@@ -265,9 +280,12 @@ func (n *Node) argReady(t *task, o *ownership.Object) {
 	}
 	t.missing--
 	if o.Value().Failed {
-		if t.tmpl.kind != mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
-			n.sched.Cancel(&t.sched, n.now)
+		if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
+			n.failByArg(t, o)
+			n.pump(t.actor) // those behind it wait no longer
+			return
 		}
+		n.sched.Cancel(&t.sched, n.now)
 		n.failByArg(t, o)
 		return
 	}
@@ -296,12 +314,31 @@ func (n *Node) finish(t *task) {
 	for _, o := range t.refs {
 		n.dir.Drop(o)
 	}
+	if t.parent != 0 {
+		n.orphan(t)
+	}
 	t.job.tasks--
 	t.job.refund(len(t.raw))
 	t.refs, t.raw = nil, nil
 	n.feed(t.job)
 	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD && t.actor != nil {
 		n.callDone(t)
+	}
+}
+
+// orphan takes a finished task off its parent's list. A parent has few unfinished children at a time, or they end in about the order in
+// which they came: the search is short.
+func (n *Node) orphan(t *task) {
+	list := n.children[t.parent]
+	i := slices.Index(list, t)
+	switch {
+	case i < 0:
+	case len(list) == 1:
+		delete(n.children, t.parent)
+	case i == 0:
+		n.children[t.parent] = list[1:]
+	default:
+		n.children[t.parent] = slices.Delete(list, i, i+1)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/takeover"
+	"github.com/mobula-dev/mobula/internal/takeover/guard"
 	"github.com/mobula-dev/mobula/internal/wire"
 )
 
@@ -98,10 +100,22 @@ func (n *Node) refusal(t *template, j *job) string {
 		return "a number of retries, restarts or pending calls is below -1, which is without limit"
 	case o.GetMaxConcurrency() < 0:
 		return "max_concurrency is negative"
+	case t.kind < mobulav1.TemplateKind_TEMPLATE_KIND_FUNCTION || t.kind > mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
+		return fmt.Sprintf("template kind %v is not known", t.kind)
+	case o.GetIsolation() == mobulav1.Isolation_ISOLATION_SHARED && o.GetNumGpus() > 0:
+		return "work with a GPU has a process of its own: isolation cannot be shared"
 	case o.GetGetIfExists() && o.GetName() == "":
 		return "get_if_exists needs a name"
 	case len(o.GetLabels()) > n.limits.labels:
 		return fmt.Sprintf("more than %d labels", n.limits.labels)
+	}
+	for name := range o.GetResources() {
+		if name == "" || len(name) > n.limits.name {
+			return fmt.Sprintf("the name of a resource has %d bytes; it needs 1 to %d", len(name), n.limits.name)
+		}
+	}
+	if reason := badEnv(o.GetEnv()); reason != "" {
+		return reason
 	}
 	if reason := j.notServed(t); reason != "" {
 		return reason
@@ -112,6 +126,19 @@ func (n *Node) refusal(t *template, j *job) string {
 	}
 	if wrong := misplaced(t.kind, o); len(wrong) > 0 {
 		return fmt.Sprintf("the options %s do not apply to %s", strings.Join(wrong, ", "), kindName(t.kind))
+	}
+	return ""
+}
+
+// badEnv says what is wrong with variables for workers, or nothing.
+func badEnv(env map[string]string) string {
+	for name, value := range env {
+		switch {
+		case name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0):
+			return fmt.Sprintf("environment variable %q is malformed", name)
+		case takeover.Reserved(name) || name == guard.EnvMark:
+			return fmt.Sprintf("environment variable %s is reserved", name)
+		}
 	}
 	return ""
 }
@@ -160,6 +187,8 @@ func notHonoured(o *mobulav1.Options) []string {
 		{"concurrency_groups", len(o.GetConcurrencyGroups()) > 0},
 		{"concurrency_group", o.GetConcurrencyGroup() != ""},
 		{"runtime_env", o.GetRuntimeEnv() != ""},
+		{"num_returns", o.NumReturns != nil},
+		{"no_task_events", o.GetNoTaskEvents()},
 		{"tensor_transport", o.GetTensorTransport()},
 		{"object_store_memory", o.GetObjectStoreMemory() != 0},
 		{"lifetime=detached", o.GetLifetime() == mobulav1.Lifetime_LIFETIME_DETACHED},

@@ -21,27 +21,29 @@ const workerStopGrace = 2 * time.Second
 
 // worker is one worker process, from the decision to start it until its end was dealt with.
 type worker struct {
-	id       id.Worker
-	job      *job
-	sched    *scheduler.Worker
-	session  *session // nil until it has said hello
-	process  process  // nil until it was started
-	isolated bool
-	actors   map[id.Actor]*actor
-	revoking map[uint32]*scheduler.Lane // lanes whose Revoke is out
-	zombies  map[uint64]bool            // calls of actors that have ended, which it may still run
-	flying   int                        // tasks that it has and that were not abandoned
-	retired  bool
-	forced   *task // the task for whose sake it is killed
-	started  time.Time
-	ready    bool
-	killed   string // why the node ended it; empty when it did not
+	id        id.Worker
+	job       *job
+	sched     *scheduler.Worker
+	session   *session // nil until it has said hello
+	process   process  // nil until it was started
+	isolated  bool
+	actors    map[id.Actor]*actor
+	revoking  map[uint32]*scheduler.Lane // lanes whose Revoke is out
+	zombies   map[uint64]bool            // calls of actors that have ended, which it may still run
+	flying    int                        // tasks that it has and that were not abandoned
+	retired   bool
+	refused   bool             // its session was refused: the job remembers why
+	abandoned map[uint64]*task // tasks that were given up and may still run
+	forced    *task            // the task for whose sake it is killed
+	started   time.Time
+	ready     bool
+	killed    string // why the node ended it; empty when it did not
 }
 
 // startWorker begins to start a process for the scheduler's worker.
 func (n *Node) startWorker(sw *scheduler.Worker) {
 	j, _ := sw.Job().Record.(*job)
-	w := &worker{job: j, sched: sw, isolated: sw.Kind() == scheduler.Isolated, actors: make(map[id.Actor]*actor), revoking: make(map[uint32]*scheduler.Lane), zombies: make(map[uint64]bool), started: time.Now()}
+	w := &worker{job: j, sched: sw, isolated: sw.Kind() == scheduler.Isolated, actors: make(map[id.Actor]*actor), revoking: make(map[uint32]*scheduler.Lane), zombies: make(map[uint64]bool), abandoned: make(map[uint64]*task), started: time.Now()}
 	_, _ = rand.Read(w.id[:]) // never fails: crypto/rand ends the process instead
 	sw.Record = w
 	n.workers[w.id] = w
@@ -55,7 +57,7 @@ func (n *Node) startWorker(sw *scheduler.Worker) {
 			if err != nil {
 				delete(n.workers, w.id)
 				n.log.Warn("worker could not be started", "job", j.id, "error", err)
-				n.startErrors[j.id] = err
+				n.startFailed(j, err)
 				n.sched.WorkerStartFailed(sw, n.now)
 				return
 			}
@@ -139,9 +141,12 @@ func (n *Node) workerEnded(wid id.Worker, exit workerpool.ExitReason) {
 	delete(n.workers, wid)
 	n.exits = appendBounded(n.exits, workerExit{worker: w, reason: exit})
 	if !w.ready {
-		n.startErrors[w.job.id] = exit.Err
-		if exit.Err == nil {
-			n.startErrors[w.job.id] = errors.New(exit.String())
+		if !w.refused {
+			err := exit.Err
+			if err == nil {
+				err = errors.New(exit.String())
+			}
+			n.startFailed(w.job, err)
 		}
 		n.sched.WorkerStartFailed(w.sched, n.now)
 		return
@@ -336,9 +341,9 @@ func (n *Node) onWorkerFrame(s *session, kind mobulav1.FrameKind, payload []byte
 		if err := m.UnmarshalVT(payload); err != nil {
 			return err
 		}
-		t := n.handles.get(m.GetHandle())
+		t := n.running(w, m.GetHandle())
 		switch {
-		case t == nil || t.worker != w:
+		case t == nil:
 		case t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
 			t.unblock()
 			n.lend(t.actor)
@@ -361,6 +366,8 @@ func (n *Node) onWorkerFrame(s *session, kind mobulav1.FrameKind, payload []byte
 		}
 		delete(w.revoking, m.GetLane())
 		n.sched.Revoked(l, back, n.now)
+		n.endStopped(back)
+		n.maybeEnd(w)
 		return nil
 	}
 }
@@ -370,9 +377,9 @@ func (n *Node) onBlocked(w *worker, m *mobulav1.Blocked) error {
 	if err != nil {
 		return err
 	}
-	t := n.handles.get(m.GetHandle())
+	t := n.running(w, m.GetHandle())
 	switch {
-	case t == nil || t.worker != w:
+	case t == nil:
 		if len(back) > 0 {
 			return &wire.ProtocolError{Reason: "tasks returned by a task that is not there"}
 		}
@@ -384,8 +391,33 @@ func (n *Node) onBlocked(w *worker, m *mobulav1.Blocked) error {
 		}
 	default:
 		n.sched.Blocked(&t.sched, back, n.now)
+		n.endStopped(back)
 	}
+	n.maybeEnd(w)
 	return nil
+}
+
+// running returns the task that a worker speaks of, given up or not; number 0 is the one that has run longest.
+func (n *Node) running(w *worker, number uint64) *task {
+	if number == 0 {
+		if oldest := w.sched.OldestRunning(); oldest != nil {
+			return oldest.Record.(*task)
+		}
+		return nil
+	}
+	if t := n.handles.get(number); t != nil && t.worker == w {
+		return t
+	}
+	return w.abandoned[number]
+}
+
+// endStopped ends tasks that came back and were asked to end meanwhile.
+func (n *Node) endStopped(back []*scheduler.Task) {
+	for _, b := range back {
+		if t, _ := b.Record.(*task); t.stopped != nil && !t.done && n.sched.Cancel(b, n.now) {
+			n.fail(t, t.stopped)
+		}
+	}
 }
 
 // returned finds the tasks that a worker gives back.

@@ -174,7 +174,7 @@ func (p *Pool) follow(pr *Process) {
 func (p *Pool) settle(pr *Process, r ExitReason) {
 	c := p.crashLoops[pr.job]
 	switch {
-	case r.crash():
+	case r.crash() && !pr.served.Load():
 		if c == nil {
 			c = new(crashLoop)
 			p.crashLoops[pr.job] = c
@@ -184,6 +184,9 @@ func (p *Pool) settle(pr *Process, r ExitReason) {
 		delete(p.crashLoops, pr.job)
 	}
 }
+
+// Served tells the pool that a worker has done what it was started for: its end is no sign that workers of its job cannot run.
+func (pr *Process) Served() { pr.served.Store(true) }
 
 // Forget drops what the pool remembers of a job that has ended.
 func (p *Pool) Forget(job id.Job) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,6 +35,8 @@ type Process struct {
 	outputs [2]*os.File // read ends of its standard output and error
 	tail    *tail
 	copying sync.WaitGroup // the two goroutines that read outputs
+
+	served atomic.Bool
 
 	mu     sync.Mutex
 	cause  Cause       // why the pool ends it; the first cause stays; guarded by mu
