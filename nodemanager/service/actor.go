@@ -343,7 +343,7 @@ func (n *Node) endActor(a *actor, death *mobulav1.ErrorValue, kill bool) {
 	n.failCalls(a)
 	for _, t := range []*task{a.creation, a.recreation} {
 		if was != actorAlive && t != nil && !t.done {
-			n.stopTask(t, a.deathOf(mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED), kill)
+			n.stopTask(t, a.deathOf(mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED), kill && (t.worker == nil || t.worker.isolated))
 		}
 	}
 	if a.creation.first.Value() == nil {

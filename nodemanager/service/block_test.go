@@ -72,7 +72,9 @@ func TestATaskThatWaitsLendsItsCPU(t *testing.T) {
 		t.Error(got)
 	}
 	wk.send(&mobulav1.Unblocked{Handle: p.GetHandle()})
+	wk.silence()
 	another := d.submit(f)
+	d.silence()
 	wk.silence() // the CPU is taken again
 	wk.done(p, "parent")
 	wk.done(wk.executes(another), "another")

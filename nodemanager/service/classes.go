@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -58,9 +59,7 @@ func (n *Node) classify(t *template, j *job) *mobulav1.ErrorValue {
 		if request.Memory > 0 {
 			t.assigned["memory"] = request.Memory
 		}
-		for name, units := range request.Custom {
-			t.assigned[name] = units
-		}
+		maps.Copy(t.assigned, request.Custom)
 	}
 	return nil
 }
@@ -71,8 +70,7 @@ func refusedResources(t *template, err error) *mobulav1.ErrorValue {
 		Kind: mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, Function: t.name, Message: fmt.Sprintf("%s asks for resources that cannot be: %v", t.name, err),
 		Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
 	}
-	var r *resource.Error
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*resource.Error](err); ok {
 		e.Hint = "change the option for " + r.Resource
 	}
 	return e

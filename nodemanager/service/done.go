@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -42,8 +43,8 @@ func (h *handles) add(t *task) uint64 {
 
 // get returns the task with that number, or nil when it is done.
 func (h *handles) get(handle uint64) *task {
-	i := uint32(handle)
-	if int(i) >= len(h.slots) || h.slots[i].use != uint32(handle>>32) {
+	i := uint32(handle & math.MaxUint32)
+	if int(i) >= len(h.slots) || uint64(h.slots[i].use) != handle>>32 {
 		return nil
 	}
 	return h.slots[i].task

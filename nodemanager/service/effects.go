@@ -25,8 +25,7 @@ func (n *Node) schedulerEffects() bool {
 func (n *Node) schedulerEffect(e scheduler.Effect) {
 	switch e.Kind {
 	case scheduler.Dispatch:
-		t := e.Task.Record.(*task)
-		w := e.Lane.Worker().Record.(*worker)
+		t, w := taskOf(e.Task), workerOf(e.Lane.Worker())
 		t.lane = e.Lane
 		if t.stopped != nil {
 			n.undispatch(t)
@@ -43,7 +42,7 @@ func (n *Node) schedulerEffect(e scheduler.Effect) {
 			n.send(w.session, mobulav1.FrameKind_FRAME_KIND_REVOKE, &mobulav1.Revoke{Lane: e.Lane.Number()})
 		}
 	case scheduler.Infeasible:
-		t := e.Task.Record.(*task)
+		t := taskOf(e.Task)
 		n.fail(t, &mobulav1.ErrorValue{
 			Kind:      mobulav1.ErrorKind_ERROR_KIND_UNSCHEDULABLE,
 			Message:   fmt.Sprintf("%s can never run on this node: %s", t.tmpl.name, n.reason(e.Task)),
@@ -51,7 +50,7 @@ func (n *Node) schedulerEffect(e scheduler.Effect) {
 			Hint:      "ask for less, or start the node with more (mobula up --help)",
 		})
 	case scheduler.StartFailed:
-		t := e.Task.Record.(*task)
+		t := taskOf(e.Task)
 		n.fail(t, n.notStarted(t))
 	case scheduler.WakeAt:
 		n.wakeAt(e.Time)
@@ -80,6 +79,24 @@ func (n *Node) startFailed(j *job, err error) {
 		e = r.value
 	}
 	n.startErrors[j.id] = e
+}
+
+// taskOf is the node's record of a scheduler's task.
+func taskOf(t *scheduler.Task) *task {
+	record, ok := t.Record.(*task)
+	if !ok {
+		panic(fmt.Sprintf("invariant: the record of a task is a %T", t.Record))
+	}
+	return record
+}
+
+// workerOf is the node's record of a scheduler's worker.
+func workerOf(w *scheduler.Worker) *worker {
+	record, ok := w.Record.(*worker)
+	if !ok {
+		panic(fmt.Sprintf("invariant: the record of a worker is a %T", w.Record))
+	}
+	return record
 }
 
 // undispatch ends a task that was stopped between the decision to send it to a worker and the sending.

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -44,8 +45,7 @@ func (n *Node) handshakeAs(nc net.Conn, w *worker, owner bool) error {
 	timer := time.AfterFunc(helloTimeout, func() { conn.Fail(errors.New("no hello within 5 s")) })
 	err := n.hello(s, owner)
 	timer.Stop()
-	var r *refusal
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*refusal](err); ok {
 		if conn.Send(mobulav1.FrameKind_FRAME_KIND_REFUSED, &mobulav1.Refused{Error: r.value}) == nil {
 			err = errors.Join(err, conn.Flush())
 		}
@@ -110,7 +110,7 @@ func (n *Node) admit(s *session, h *mobulav1.Hello, owner bool) error {
 		return refuse(mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, "build the program with the node's version of Mobula",
 			"the client speaks protocol %d (build %s), the node %d (build %s)", h.GetProtocolVersion(), h.GetBuild(), wire.ProtocolVersion, n.cfg.Build)
 	}
-	if err := samePeer(s.conn.NetConn(), h.GetPid()); err != nil {
+	if err := samePeer(s.conn.NetConn(), max(h.GetPid(), 1)); err != nil {
 		return refuse(mobulav1.ErrorKind_ERROR_KIND_PERMISSION_DENIED, "run the program as the user who started the node", "%v", err)
 	}
 	var want []byte
@@ -288,6 +288,6 @@ func sortedIDs[K id.Actor | id.Worker, V any](m map[K]V) []K {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, func(a, b K) int { return strings.Compare(string(a[:]), string(b[:])) })
+	slices.SortFunc(keys, func(a, b K) int { return bytes.Compare(a[:], b[:]) })
 	return keys
 }

@@ -42,7 +42,7 @@ func open(t testing.TB, change ...func(*Config)) *world {
 	cfg := Config{
 		NodeID: id.Node{1}, Epoch: 1, Hostname: "here", Build: "test", Secret: secret, CPUs: 1,
 		Resources:  resource.Request{CPUs: unit, GPUs: unit, Memory: 1 << 30, Custom: map[string]int64{"pump": 2 * unit}},
-		Scheduler:  scheduler.Config{RevokeAfterNs: int64(time.Hour), WarmWorkers: -1},
+		Scheduler:  scheduler.Config{RevokeAfterNs: int64(time.Hour), WarmWorkers: -1, PipelineTargetNs: 1},
 		StoreBytes: 64 << 20, ControlPlane: w.control, Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {
@@ -261,6 +261,9 @@ func (p *procs) Close() error {
 	for _, x := range alive {
 		x.exit(workerpool.ExitReason{Kind: workerpool.Killed, Cause: workerpool.CauseShutdown, Code: -1})
 	}
+	for _, x := range alive {
+		_ = x.far.Close() // its peer, if it has one, does so too
+	}
 	delivered := make(chan struct{})
 	p.events <- func() { close(delivered) }
 	<-delivered
@@ -277,7 +280,7 @@ func (x *proc) exit(reason workerpool.ExitReason) {
 	}
 	x.ended = true
 	reason.Started, reason.Ended = time.Now(), time.Now()
-	_, _ = x.near.Close(), x.far.Close() // the peer may have closed its end
+	_ = x.near.Close() // the node may have closed it
 	x.p.events <- func() { x.p.n.processEvent(x, &reason) }
 }
 
@@ -295,3 +298,9 @@ func (x *proc) Secret() takeover.Secret { return x.secret }
 
 // Conn implements process.
 func (x *proc) Conn() *net.UnixConn { return x.near }
+
+// Served implements process.
+func (x *proc) Served() {}
+
+// Forget implements processes.
+func (*procs) Forget(id.Job) {}

@@ -142,15 +142,47 @@ func TestAValueWithARefThatNobodyHoldsIsLost(t *testing.T) {
 func TestTheEndOfASessionDropsItsHolds(t *testing.T) {
 	t.Parallel()
 	w := open(t)
+	d := w.driver()
+	c := d.submit(d.template(aFunction))
+	wk := w.worker()
+	wk.executes(c)
+	o := wk.put(value("shared"))
+	wk.silence()
+	d.hold(o)
+	d.has(2)
+	wk.hungUp()
+	d.has(2)
+	d.release(o)
+	d.has(1)
+	d.hungUp()
+	w.quiescent()
+}
+
+func TestJobsDoNotSeeEachOthersObjects(t *testing.T) {
+	t.Parallel()
+	w := open(t)
 	d, other := w.driver(), w.driver()
-	o := d.put(value("shared"))
+	o := d.put(value("secret"))
 	d.silence()
 	other.hold(o)
-	other.silence()
-	d.hungUp()
-	other.has(1)
-	other.release(o)
-	other.has(0)
+	other.get(o)
+	if got := other.answer(o); got != lost.String() {
+		t.Errorf("got %q", got)
+	}
+	f := other.template(aFunction)
+	for _, c := range []call{other.submit(f, refs(o)), other.submit(f, inside(o))} {
+		other.failure(c, lost)
+	}
+	box := other.put(value("box", o))
+	other.get(box)
+	if got := other.answer(box); got != lost.String() {
+		t.Errorf("got %q", got)
+	}
+	other.send(&mobulav1.Cancel{ObjectId: o[:], Force: true}, &mobulav1.Put{ObjectId: o[:], Value: value("forged")})
+	d.get(o)
+	if got := d.answer(o); got != "secret" {
+		t.Errorf("got %q", got)
+	}
 }
 
 func TestAReleaseOfWhatIsNotHeldIsAViolation(t *testing.T) {
@@ -210,11 +242,6 @@ func TestAViolationLeavesNothing(t *testing.T) {
 		"put of too much":      func(d *peer) { d.put(value(strings.Repeat("x", inlineMax+1))) },
 		"put of half a ref": func(d *peer) {
 			d.put(must(&mobulav1.Value{Format: mobulav1.ValueFormat_VALUE_FORMAT_MSGPACK, Refs: []byte{1}}))
-		},
-		"result that exists": func(d *peer) {
-			c := d.submission(d.template(aFunction, returns(3)))
-			o := c.object(1)
-			d.send(&mobulav1.Put{ObjectId: o[:], Value: value("there")}, c.Submit)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -46,7 +46,7 @@ func (n *Node) workerOutput(w id.Worker, stream workerpool.Stream, line []byte) 
 	b.count++
 	switch {
 	case b.count == logBatch:
-		n.background.Go(n.sendLogs)
+		time.AfterFunc(0, n.sendLogs)
 	case !b.armed:
 		b.armed = true
 		time.AfterFunc(logDelay, n.sendLogs)
@@ -86,9 +86,9 @@ func (n *Node) sendLogs() {
 
 // endedWorker returns a worker that has ended lately, or nil.
 func (n *Node) endedWorker(wid id.Worker) *worker {
-	for i := len(n.exits) - 1; i >= 0; i-- {
-		if n.exits[i].worker.id == wid {
-			return n.exits[i].worker
+	for _, x := range slices.Backward(n.exits) {
+		if x.worker.id == wid {
+			return x.worker
 		}
 	}
 	return nil

@@ -200,12 +200,26 @@ func (n *Node) Accept(l net.Listener) error {
 			}
 			return fmt.Errorf("accept drivers: %w", err)
 		}
-		n.background.Go(func() {
+		n.mu.Lock()
+		served := n.aside(func() {
 			if err := n.handshake(nc, nil); err != nil && !errors.Is(err, context.Canceled) {
 				n.log.Warn("session refused", "error", err)
 			}
 		})
+		n.mu.Unlock()
+		if !served {
+			return nc.Close()
+		}
 	}
+}
+
+// aside runs f on a goroutine for which Close waits, and reports whether it does: not when the node is closing. It needs mu.
+func (n *Node) aside(f func()) bool {
+	if n.closed {
+		return false
+	}
+	n.background.Go(f)
+	return true
 }
 
 // ServeOwner serves the driver on whose behalf the node was started, on the descriptor between the two. It needs no secret.

@@ -30,7 +30,7 @@ func samePeer(nc net.Conn, pid int32) error {
 	if int(cred.Uid) != os.Getuid() {
 		return fmt.Errorf("the process at the other end belongs to user %d, the node to user %d", cred.Uid, os.Getuid())
 	}
-	if cred.Pid != 0 && int(cred.Pid) != os.Getpid() && pid != cred.Pid && !ownPair(nc) {
+	if pid != 0 && cred.Pid != 0 && int(cred.Pid) != os.Getpid() && pid != cred.Pid && !ownPair(nc) {
 		return fmt.Errorf("the process at the other end is %d, but says that it is %d", cred.Pid, pid)
 	}
 	return nil

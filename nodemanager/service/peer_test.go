@@ -4,8 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"time"
+	"unicode"
+
+	"google.golang.org/protobuf/proto"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
@@ -15,6 +19,7 @@ import (
 // message is what frames carry.
 type message interface {
 	wire.Message
+	proto.Message
 	UnmarshalVT([]byte) error
 }
 
@@ -31,66 +36,16 @@ type peer struct {
 	process *proc                         // a worker's
 }
 
-// frameKind is the kind of frame that carries the message.
+// frameKind is the kind of frame that carries the message: they have the same name.
 func frameKind(m message) mobulav1.FrameKind {
-	switch m.(type) {
-	case *mobulav1.Hello:
-		return mobulav1.FrameKind_FRAME_KIND_HELLO
-	case *mobulav1.Welcome:
-		return mobulav1.FrameKind_FRAME_KIND_WELCOME
-	case *mobulav1.Refused:
-		return mobulav1.FrameKind_FRAME_KIND_REFUSED
-	case *mobulav1.Goodbye:
-		return mobulav1.FrameKind_FRAME_KIND_GOODBYE
-	case *mobulav1.Template:
-		return mobulav1.FrameKind_FRAME_KIND_TEMPLATE
-	case *mobulav1.CallSite:
-		return mobulav1.FrameKind_FRAME_KIND_CALL_SITE
-	case *mobulav1.Submit:
-		return mobulav1.FrameKind_FRAME_KIND_SUBMIT
-	case *mobulav1.Put:
-		return mobulav1.FrameKind_FRAME_KIND_PUT
-	case *mobulav1.Hold:
-		return mobulav1.FrameKind_FRAME_KIND_HOLD
-	case *mobulav1.Release:
-		return mobulav1.FrameKind_FRAME_KIND_RELEASE
-	case *mobulav1.Get:
-		return mobulav1.FrameKind_FRAME_KIND_GET
-	case *mobulav1.Cancel:
-		return mobulav1.FrameKind_FRAME_KIND_CANCEL
-	case *mobulav1.KillActor:
-		return mobulav1.FrameKind_FRAME_KIND_KILL_ACTOR
-	case *mobulav1.Credit:
-		return mobulav1.FrameKind_FRAME_KIND_CREDIT
-	case *mobulav1.Result:
-		return mobulav1.FrameKind_FRAME_KIND_RESULT
-	case *mobulav1.Query:
-		return mobulav1.FrameKind_FRAME_KIND_QUERY
-	case *mobulav1.Reply:
-		return mobulav1.FrameKind_FRAME_KIND_REPLY
-	case *mobulav1.Notice:
-		return mobulav1.FrameKind_FRAME_KIND_NOTICE
-	case *mobulav1.Execute:
-		return mobulav1.FrameKind_FRAME_KIND_EXECUTE
-	case *mobulav1.Done:
-		return mobulav1.FrameKind_FRAME_KIND_DONE
-	case *mobulav1.Blocked:
-		return mobulav1.FrameKind_FRAME_KIND_BLOCKED
-	case *mobulav1.Unblocked:
-		return mobulav1.FrameKind_FRAME_KIND_UNBLOCKED
-	case *mobulav1.Revoke:
-		return mobulav1.FrameKind_FRAME_KIND_REVOKE
-	case *mobulav1.Revoked:
-		return mobulav1.FrameKind_FRAME_KIND_REVOKED
-	case *mobulav1.CancelTask:
-		return mobulav1.FrameKind_FRAME_KIND_CANCEL_TASK
-	case *mobulav1.Exit:
-		return mobulav1.FrameKind_FRAME_KIND_EXIT
-	case *mobulav1.ActorGone:
-		return mobulav1.FrameKind_FRAME_KIND_ACTOR_GONE
-	default:
-		panic("frame of a message that tests do not know")
+	name := "FRAME_KIND"
+	for _, r := range string(m.ProtoReflect().Descriptor().Name()) {
+		if unicode.IsUpper(r) {
+			name += "_"
+		}
+		name += strings.ToUpper(string(r))
 	}
+	return mobulav1.FrameKind(mobulav1.FrameKind_value[name])
 }
 
 // functions are what every driver's stubs call and every worker serves.
@@ -99,7 +54,8 @@ var functions = []*mobulav1.FunctionInfo{{Name: "f", Fingerprint: 7}, {Name: "A"
 // connect begins a connection that the node serves in the given role.
 func (w *world) connect(serve func(net.Conn) error) *peer {
 	near, far := socketpair(w.t)
-	p := &peer{t: w.t, w: w, conn: wire.NewConn(far, 0), known: make(map[uint32]*mobulav1.Template), served: make(chan struct{})}
+	p := w.over(far)
+	p.served = make(chan struct{})
 	go func() {
 		defer close(p.served)
 		if err := serve(near); err != nil {
@@ -110,6 +66,12 @@ func (w *world) connect(serve func(net.Conn) error) *peer {
 			}
 		}
 	}()
+	return p
+}
+
+// over is the client's end of a connection that the node has accepted.
+func (w *world) over(nc net.Conn) *peer {
+	p := &peer{t: w.t, w: w, conn: wire.NewConn(nc, 0), known: make(map[uint32]*mobulav1.Template)}
 	w.t.Cleanup(p.hangUp)
 	return p
 }
@@ -160,8 +122,8 @@ func (w *world) worker() *peer {
 // peer lets the process take over and returns its end of the session, before Hello.
 func (x *proc) peer(w *world) *peer {
 	x.takeOver()
-	p := &peer{t: w.t, w: w, conn: wire.NewConn(x.far, 0), known: make(map[uint32]*mobulav1.Template), process: x}
-	w.t.Cleanup(p.hangUp)
+	p := w.over(x.far)
+	p.process = x
 	return p
 }
 

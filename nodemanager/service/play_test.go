@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"syscall"
+	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
@@ -259,19 +260,13 @@ func (p *peer) goodbye() {
 // order is what the node asked of the process next.
 func (p *peer) order() string {
 	p.t.Helper()
-	r := <-p.process.orders
-	return fmt.Sprint(r.Cause)
-}
-
-// create makes an actor, which lives at the worker then.
-func (p *peer) create(w *peer, template uint32, change ...func(*mobulav1.Submit)) call {
-	p.t.Helper()
-	c := p.submit(template, change...)
-	w.done(w.executes(c), "made")
-	if got := p.result(c, 0); got != "made" {
-		p.t.Fatalf("the actor is not made: %s", got)
+	select {
+	case r := <-p.process.orders:
+		return fmt.Sprint(r.Cause)
+	case <-time.After(patience):
+		p.t.Fatal("the node does not end the process")
+		return ""
 	}
-	return c
 }
 
 // must encodes a value.

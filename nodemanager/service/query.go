@@ -52,7 +52,7 @@ func (n *Node) onQuery(s *session, payload []byte) error {
 }
 
 // columnOf is the column with that number.
-func columnOf(i int) resource.Column { return resource.Column(i) } //nolint:gosec // a ledger has at most 1,024 columns
+func columnOf(i int) resource.Column { return resource.Column(i) }
 
 // ask runs a query of the control plane aside and sends its reply.
 func (n *Node) ask(s *session, r *mobulav1.Reply, query func(context.Context) error) {
@@ -65,7 +65,7 @@ func (n *Node) ask(s *session, r *mobulav1.Reply, query func(context.Context) er
 		return
 	}
 	s.queries++
-	n.background.Go(func() {
+	n.aside(func() {
 		ctx, cancel := context.WithTimeout(n.ctx, queryTimeout)
 		defer cancel()
 		err := query(ctx)

@@ -239,7 +239,7 @@ func (n *Node) runEffects() {
 		if n.ctx.Err() != nil {
 			return
 		}
-		if err != nil && status.Code(err) != codes.FailedPrecondition { // not registered yet
+		if status.Code(err) != codes.FailedPrecondition { // not registered yet
 			n.log.Debug("stream of effects ended; opening it again", "error", err)
 		}
 		select {

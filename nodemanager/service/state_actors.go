@@ -115,6 +115,6 @@ func (n *Node) actorRow(i actorItem) *mobulav1.ActorInfo {
 	}
 	return &mobulav1.ActorInfo{
 		Record: record, WaitingCalls: uint64(a.waiting), RunningCalls: uint64(a.flying),
-		CallSite: a.creation.from.callSite(a.creation.callSite),
+		CallSite: a.creation.from.callSite(a.creation.callSite), Labels: a.tmpl.options.GetLabels(),
 	}
 }

@@ -82,6 +82,7 @@ func (n *Node) taskRow(t *task) *mobulav1.TaskInfo {
 	row := &mobulav1.TaskInfo{
 		TaskId: bytes.Clone(t.id[:]), JobId: bytes.Clone(t.job.id[:]), Function: t.tmpl.name, Kind: t.tmpl.kind, State: t.state(), Attempt: t.attempt,
 		SubmittedUnixNs: n.wall(t.submitted), CallSite: t.from.callSite(t.callSite),
+		Name: t.tmpl.options.GetName(), Labels: t.tmpl.options.GetLabels(), // a template's options do not change
 	}
 	if t.actor != nil {
 		row.ActorId = bytes.Clone(t.actor.id[:])

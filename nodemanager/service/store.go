@@ -188,11 +188,14 @@ func (n *Node) storeEffect(e objectstore.Effect) {
 	case objectstore.SegmentGone:
 		n.send(s, mobulav1.FrameKind_FRAME_KIND_SEGMENT_GONE, &mobulav1.SegmentGone{Segment: e.Segment})
 	case objectstore.CloseDescriptor:
-		n.background.Go(func() { // it may take long: the pages go back to the system
+		end := func() {
 			if err := e.Descriptor.Close(); err != nil {
 				n.log.Error("close segment", "segment", e.Segment, "error", err)
 			}
-		})
+		}
+		if !n.aside(end) { // it may take long: the pages go back to the system
+			end()
+		}
 	case objectstore.Collect:
 		n.send(s, mobulav1.FrameKind_FRAME_KIND_COLLECT, &mobulav1.Collect{HeldBytes: e.Length})
 	default:

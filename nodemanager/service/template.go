@@ -70,7 +70,7 @@ func (n *Node) intern(j *job, m *mobulav1.Template) *template {
 	if o.MaxRetries != nil {
 		t.retries = o.GetMaxRetries()
 	}
-	switch t.kind {
+	switch t.kind { //nolint:exhaustive // of a function it is max_retries, and what is not known is refused below
 	case mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
 		t.retries = o.GetMaxTaskRetries()
 	case mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR:
@@ -108,6 +108,17 @@ func (n *Node) refusal(t *template, j *job) string {
 		return "get_if_exists needs a name"
 	case len(o.GetLabels()) > n.limits.labels:
 		return fmt.Sprintf("more than %d labels", n.limits.labels)
+	case o.GetNamespace() != "" && o.GetName() == "":
+		return "namespace needs a name"
+	case o.GetIsolation() > mobulav1.Isolation_ISOLATION_PROCESS || o.GetIsolation() < 0:
+		return fmt.Sprintf("isolation %d is not known", o.GetIsolation())
+	case o.GetLifetime() > mobulav1.Lifetime_LIFETIME_DETACHED || o.GetLifetime() < 0:
+		return fmt.Sprintf("lifetime %d is not known", o.GetLifetime())
+	}
+	for name, value := range o.GetLabels() {
+		if len(name) > n.limits.name || len(value) > n.limits.name {
+			return fmt.Sprintf("a label is longer than %d bytes", n.limits.name)
+		}
 	}
 	for name := range o.GetResources() {
 		if name == "" || len(name) > n.limits.name {

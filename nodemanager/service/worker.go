@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -51,7 +52,7 @@ func (n *Node) startWorker(sw *scheduler.Worker) {
 		Job: j.id, Worker: w.id, Node: n.id, Executable: j.executable, Path: j.path, Args: j.workerArgs, Dir: j.workingDir,
 		LogDir: n.cfg.LogDir, Isolated: w.isolated, Env: n.workerEnv(j, w, sw.Env()),
 	}
-	n.background.Go(func() {
+	n.aside(func() {
 		p, err := n.launch(spec)
 		n.locked(func() {
 			if err != nil {
@@ -97,19 +98,15 @@ func (n *Node) workerEnv(j *job, w *worker, env string) map[string]string {
 	if w.isolated {
 		vars["GOMAXPROCS"] = "1"
 	}
-	for name, value := range j.env {
-		vars[name] = value
-	}
-	for name, value := range j.envs[env] {
-		vars[name] = value
-	}
+	maps.Copy(vars, j.env)
+	maps.Copy(vars, j.envs[env])
 	return vars
 }
 
 // processEvent is told by the pool that a process is ready or has ended.
 func (n *Node) processEvent(p process, exit *workerpool.ExitReason) {
 	if exit == nil {
-		n.background.Go(func() { n.welcomeWorker(p) })
+		n.locked(func() { n.aside(func() { n.welcomeWorker(p) }) })
 		return
 	}
 	n.locked(func() { n.workerEnded(p.Worker(), *exit) })
@@ -154,11 +151,11 @@ func (n *Node) workerEnded(wid id.Worker, exit workerpool.ExitReason) {
 	cause := n.crash(w, exit)
 	gone := n.sched.WorkerGone(w.sched, n.now)
 	for _, s := range slices.Backward(gone.Behind) { // each goes to the front
-		n.behind(s.Record.(*task), cause)
+		n.behind(taskOf(s), cause)
 	}
 	alone := len(gone.Started) == 1
 	for _, s := range gone.Started {
-		n.interrupted(s.Record.(*task), w, cause, alone)
+		n.interrupted(taskOf(s), w, cause, alone)
 	}
 	for _, a := range sortedActors(w.actors) {
 		n.crashed(a, cause)
@@ -401,7 +398,7 @@ func (n *Node) onBlocked(w *worker, m *mobulav1.Blocked) error {
 func (n *Node) running(w *worker, number uint64) *task {
 	if number == 0 {
 		if oldest := w.sched.OldestRunning(); oldest != nil {
-			return oldest.Record.(*task)
+			return taskOf(oldest)
 		}
 		return nil
 	}

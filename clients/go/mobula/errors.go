@@ -195,8 +195,7 @@ func (e *Error) Format(s fmt.State, verb rune) {
 	if e.Stack != "" {
 		_, _ = fmt.Fprintf(s, "\n  remote stack:\n%s", e.Stack)
 	}
-	var cause *Error
-	if errors.As(e.cause, &cause) {
+	if cause, ok := errors.AsType[*Error](e.cause); ok {
 		_, _ = fmt.Fprintf(s, "\ncaused by: %+v", cause)
 	}
 }
@@ -209,14 +208,12 @@ func public(err error) error {
 	if err == nil {
 		return nil
 	}
-	var done *Error
-	if errors.As(err, &done) {
+	if _, done := errors.AsType[*Error](err); done {
 		return err
 	}
-	var remote *core.Error
-	if errors.As(err, &remote) {
+	if remote, ok := errors.AsType[*core.Error](err); ok {
 		e := fromValue(remote)
-		if err != error(remote) {
+		if err != error(remote) { //nolint:errorlint // whether it is wrapped
 			e.Message = err.Error()
 		}
 		return e
@@ -258,7 +255,7 @@ func publicCause(r *core.Error) error {
 	if inner := r.Value.GetCause(); inner != nil {
 		presented := fromValue(core.FromValue(inner))
 		var asIs *core.Error
-		if errors.As(cause, &asIs) && asIs == cause {
+		if errors.As(cause, &asIs) && asIs == cause { //nolint:errorlint // whether it is wrapped
 			cause = presented
 		} else if cause != nil {
 			cause = errors.Join(presented, cause)

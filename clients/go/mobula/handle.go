@@ -11,7 +11,7 @@ import (
 
 // Handle is an actor, of any class; generated handles embed it. It may be copied, passed to calls and sent inside values. The actor
 // ends when no handle of it is left anywhere. The zero Handle is empty: using it is an error.
-type Handle struct {
+type Handle struct { //nolint:recvcheck // only the codec's decoding needs a pointer
 	actor *session.Actor
 	err   error
 }

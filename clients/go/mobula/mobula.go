@@ -38,8 +38,6 @@ type initConfig struct {
 	workerEnv  map[string]string
 	output     io.Writer
 	quiet      bool
-	dir        string
-	problem    error
 }
 
 // WithAddress connects to the node at the address, as mobula up prints it, in place of starting one. The variable MOBULA_ADDRESS does the same.

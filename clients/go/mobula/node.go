@@ -45,8 +45,11 @@ func embed(ctx context.Context, c *initConfig, cfg session.Config) (*session.Ses
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("start a node: %w", err), starter.Close(), os.RemoveAll(dir))
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() { // ends with the node; how it ended is in its own output
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
 	closeNode := func(ctx context.Context) error {
 		_ = starter.Close() // the session closed it; the node takes its end for the driver's
 		var err error

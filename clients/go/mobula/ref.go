@@ -128,21 +128,18 @@ func Wait[R AnyRef](ctx context.Context, refs []R, k int, timeout time.Duration)
 	if k < 1 || k > len(refs) {
 		return nil, refs, public(fmt.Errorf("wait for %d of %d refs: want 1 to %d", k, len(refs), len(refs)))
 	}
-	objects := make([]*session.Object, 0, len(refs))
 	here := 0
 	for _, r := range refs {
 		o, err := r.ref()
-		switch {
-		case errors.Is(err, errEmpty):
+		if err == errEmpty { //nolint:errorlint // the very sentinel, a thousand times
 			return nil, refs, public(err)
-		case o == nil:
-			here++ // a value or an error of this process
-		default:
-			objects = append(objects, o)
+		}
+		if o == nil || o.Ready() {
+			here++
 		}
 	}
 	if here < k {
-		if err := waitObjects(ctx, objects, k-here, timeout); err != nil {
+		if err := waitRefs(ctx, refs, k, timeout); err != nil {
 			return nil, refs, public(err)
 		}
 	}
@@ -157,8 +154,16 @@ func Wait[R AnyRef](ctx context.Context, refs []R, k int, timeout time.Duration)
 	return ready, rest, nil
 }
 
-// waitObjects waits until k objects are ready; a timeout that passes is no error.
-func waitObjects(ctx context.Context, objects []*session.Object, k int, timeout time.Duration) error {
+// waitRefs waits until k refs are ready; a timeout that passes is no error.
+func waitRefs[R AnyRef](ctx context.Context, refs []R, k int, timeout time.Duration) error {
+	objects := make([]*session.Object, 0, len(refs))
+	for _, r := range refs {
+		if o, _ := r.ref(); o != nil {
+			objects = append(objects, o)
+		} else {
+			k-- // a value or an error of this process
+		}
+	}
 	rt, err := core.RuntimeOf(ctx, objects[0].Session())
 	if err != nil {
 		return err

@@ -753,7 +753,11 @@ type TaskInfo struct {
 	// Where it was submitted, "file:line"; empty when the client does not say.
 	CallSite string `protobuf:"bytes,12,opt,name=call_site,json=callSite,proto3" json:"call_site,omitempty"`
 	// Why it failed, for FAILED; at most 1,000 characters.
-	Error         string `protobuf:"bytes,13,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,13,opt,name=error,proto3" json:"error,omitempty"`
+	// The task's name, if it was given one.
+	Name string `protobuf:"bytes,14,opt,name=name,proto3" json:"name,omitempty"`
+	// The task's labels.
+	Labels        map[string]string `protobuf:"bytes,15,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -877,6 +881,20 @@ func (x *TaskInfo) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *TaskInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TaskInfo) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 // ListTasksRequest asks for tasks. Filters that are set must all match.
@@ -1017,7 +1035,9 @@ type ActorInfo struct {
 	// Calls that its worker has.
 	RunningCalls uint64 `protobuf:"varint,3,opt,name=running_calls,json=runningCalls,proto3" json:"running_calls,omitempty"`
 	// Where it was created, "file:line"; empty when that is not known.
-	CallSite      string `protobuf:"bytes,4,opt,name=call_site,json=callSite,proto3" json:"call_site,omitempty"`
+	CallSite string `protobuf:"bytes,4,opt,name=call_site,json=callSite,proto3" json:"call_site,omitempty"`
+	// The actor's labels.
+	Labels        map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1078,6 +1098,13 @@ func (x *ActorInfo) GetCallSite() string {
 		return x.CallSite
 	}
 	return ""
+}
+
+func (x *ActorInfo) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 // ListActorsRequest asks for actors. Filters that are set must all match.
@@ -2292,7 +2319,7 @@ const file_mobula_v1_state_proto_rawDesc = "" +
 	"\aobjects\x18\a \x01(\x04R\aobjects\x12%\n" +
 	"\x0eresident_bytes\x18\b \x01(\x04R\rresidentBytes\x12\x1f\n" +
 	"\vcontrol_dir\x18\t \x01(\tR\n" +
-	"controlDir\"\x95\x03\n" +
+	"controlDir\"\x9d\x04\n" +
 	"\bTaskInfo\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\fR\x06taskId\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\fR\x05jobId\x12\x1a\n" +
@@ -2307,7 +2334,12 @@ const file_mobula_v1_state_proto_rawDesc = "" +
 	" \x01(\x03R\x0fsubmittedUnixNs\x12!\n" +
 	"\fmissing_args\x18\v \x01(\rR\vmissingArgs\x12\x1b\n" +
 	"\tcall_site\x18\f \x01(\tR\bcallSite\x12\x14\n" +
-	"\x05error\x18\r \x01(\tR\x05error\"\x87\x01\n" +
+	"\x05error\x18\r \x01(\tR\x05error\x12\x12\n" +
+	"\x04name\x18\x0e \x01(\tR\x04name\x127\n" +
+	"\x06labels\x18\x0f \x03(\v2\x1f.mobula.v1.TaskInfo.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x87\x01\n" +
 	"\x10ListTasksRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12*\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x14.mobula.v1.TaskStateR\x05state\x12\x15\n" +
@@ -2315,12 +2347,16 @@ const file_mobula_v1_state_proto_rawDesc = "" +
 	"\bfunction\x18\x04 \x01(\tR\bfunction\"T\n" +
 	"\x11ListTasksResponse\x12)\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x13.mobula.v1.TaskInfoR\x05tasks\x12\x14\n" +
-	"\x05total\x18\x02 \x01(\x04R\x05total\"\xa2\x01\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\"\x97\x02\n" +
 	"\tActorInfo\x12.\n" +
 	"\x06record\x18\x01 \x01(\v2\x16.mobula.v1.ActorRecordR\x06record\x12#\n" +
 	"\rwaiting_calls\x18\x02 \x01(\x04R\fwaitingCalls\x12#\n" +
 	"\rrunning_calls\x18\x03 \x01(\x04R\frunningCalls\x12\x1b\n" +
-	"\tcall_site\x18\x04 \x01(\tR\bcallSite\"\x86\x01\n" +
+	"\tcall_site\x18\x04 \x01(\tR\bcallSite\x128\n" +
+	"\x06labels\x18\x05 \x03(\v2 .mobula.v1.ActorInfo.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x86\x01\n" +
 	"\x11ListActorsRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12.\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x16.mobula.v1.ActorStatusR\x06status\x12\x15\n" +
@@ -2445,7 +2481,7 @@ func file_mobula_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_mobula_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_mobula_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_mobula_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_mobula_v1_state_proto_goTypes = []any{
 	(TaskState)(0),              // 0: mobula.v1.TaskState
 	(ObjectState)(0),            // 1: mobula.v1.ObjectState
@@ -2479,65 +2515,69 @@ var file_mobula_v1_state_proto_goTypes = []any{
 	(*ExplainResponse)(nil),     // 29: mobula.v1.ExplainResponse
 	(*ShutdownRequest)(nil),     // 30: mobula.v1.ShutdownRequest
 	(*ShutdownResponse)(nil),    // 31: mobula.v1.ShutdownResponse
-	(*NodeRecord)(nil),          // 32: mobula.v1.NodeRecord
-	(TemplateKind)(0),           // 33: mobula.v1.TemplateKind
-	(*ActorRecord)(nil),         // 34: mobula.v1.ActorRecord
-	(ActorStatus)(0),            // 35: mobula.v1.ActorStatus
-	(*JobRecord)(nil),           // 36: mobula.v1.JobRecord
-	(JobStatus)(0),              // 37: mobula.v1.JobStatus
-	(Language)(0),               // 38: mobula.v1.Language
-	(Isolation)(0),              // 39: mobula.v1.Isolation
+	nil,                         // 32: mobula.v1.TaskInfo.LabelsEntry
+	nil,                         // 33: mobula.v1.ActorInfo.LabelsEntry
+	(*NodeRecord)(nil),          // 34: mobula.v1.NodeRecord
+	(TemplateKind)(0),           // 35: mobula.v1.TemplateKind
+	(*ActorRecord)(nil),         // 36: mobula.v1.ActorRecord
+	(ActorStatus)(0),            // 37: mobula.v1.ActorStatus
+	(*JobRecord)(nil),           // 38: mobula.v1.JobRecord
+	(JobStatus)(0),              // 39: mobula.v1.JobStatus
+	(Language)(0),               // 40: mobula.v1.Language
+	(Isolation)(0),              // 41: mobula.v1.Isolation
 }
 var file_mobula_v1_state_proto_depIdxs = []int32{
-	32, // 0: mobula.v1.NodeInfo.record:type_name -> mobula.v1.NodeRecord
+	34, // 0: mobula.v1.NodeInfo.record:type_name -> mobula.v1.NodeRecord
 	3,  // 1: mobula.v1.NodeInfo.resources:type_name -> mobula.v1.ResourceUse
 	4,  // 2: mobula.v1.NodeInfo.store:type_name -> mobula.v1.StoreUse
 	5,  // 3: mobula.v1.GetStatusResponse.node:type_name -> mobula.v1.NodeInfo
 	6,  // 4: mobula.v1.GetStatusResponse.tasks:type_name -> mobula.v1.TaskCounts
 	7,  // 5: mobula.v1.GetStatusResponse.workers:type_name -> mobula.v1.WorkerCounts
-	33, // 6: mobula.v1.TaskInfo.kind:type_name -> mobula.v1.TemplateKind
+	35, // 6: mobula.v1.TaskInfo.kind:type_name -> mobula.v1.TemplateKind
 	0,  // 7: mobula.v1.TaskInfo.state:type_name -> mobula.v1.TaskState
-	0,  // 8: mobula.v1.ListTasksRequest.state:type_name -> mobula.v1.TaskState
-	10, // 9: mobula.v1.ListTasksResponse.tasks:type_name -> mobula.v1.TaskInfo
-	34, // 10: mobula.v1.ActorInfo.record:type_name -> mobula.v1.ActorRecord
-	35, // 11: mobula.v1.ListActorsRequest.status:type_name -> mobula.v1.ActorStatus
-	13, // 12: mobula.v1.ListActorsResponse.actors:type_name -> mobula.v1.ActorInfo
-	1,  // 13: mobula.v1.ObjectInfo.state:type_name -> mobula.v1.ObjectState
-	16, // 14: mobula.v1.ObjectInfo.holders:type_name -> mobula.v1.ObjectHolder
-	1,  // 15: mobula.v1.ListObjectsRequest.state:type_name -> mobula.v1.ObjectState
-	17, // 16: mobula.v1.ListObjectsResponse.objects:type_name -> mobula.v1.ObjectInfo
-	5,  // 17: mobula.v1.ListNodesResponse.nodes:type_name -> mobula.v1.NodeInfo
-	36, // 18: mobula.v1.JobInfo.record:type_name -> mobula.v1.JobRecord
-	37, // 19: mobula.v1.ListJobsRequest.status:type_name -> mobula.v1.JobStatus
-	22, // 20: mobula.v1.ListJobsResponse.jobs:type_name -> mobula.v1.JobInfo
-	2,  // 21: mobula.v1.WorkerInfo.state:type_name -> mobula.v1.WorkerState
-	38, // 22: mobula.v1.WorkerInfo.language:type_name -> mobula.v1.Language
-	39, // 23: mobula.v1.WorkerInfo.isolation:type_name -> mobula.v1.Isolation
-	2,  // 24: mobula.v1.ListWorkersRequest.state:type_name -> mobula.v1.WorkerState
-	25, // 25: mobula.v1.ListWorkersResponse.workers:type_name -> mobula.v1.WorkerInfo
-	8,  // 26: mobula.v1.NodeService.GetStatus:input_type -> mobula.v1.GetStatusRequest
-	11, // 27: mobula.v1.NodeService.ListTasks:input_type -> mobula.v1.ListTasksRequest
-	14, // 28: mobula.v1.NodeService.ListActors:input_type -> mobula.v1.ListActorsRequest
-	18, // 29: mobula.v1.NodeService.ListObjects:input_type -> mobula.v1.ListObjectsRequest
-	20, // 30: mobula.v1.NodeService.ListNodes:input_type -> mobula.v1.ListNodesRequest
-	23, // 31: mobula.v1.NodeService.ListJobs:input_type -> mobula.v1.ListJobsRequest
-	26, // 32: mobula.v1.NodeService.ListWorkers:input_type -> mobula.v1.ListWorkersRequest
-	28, // 33: mobula.v1.NodeService.Explain:input_type -> mobula.v1.ExplainRequest
-	30, // 34: mobula.v1.NodeService.Shutdown:input_type -> mobula.v1.ShutdownRequest
-	9,  // 35: mobula.v1.NodeService.GetStatus:output_type -> mobula.v1.GetStatusResponse
-	12, // 36: mobula.v1.NodeService.ListTasks:output_type -> mobula.v1.ListTasksResponse
-	15, // 37: mobula.v1.NodeService.ListActors:output_type -> mobula.v1.ListActorsResponse
-	19, // 38: mobula.v1.NodeService.ListObjects:output_type -> mobula.v1.ListObjectsResponse
-	21, // 39: mobula.v1.NodeService.ListNodes:output_type -> mobula.v1.ListNodesResponse
-	24, // 40: mobula.v1.NodeService.ListJobs:output_type -> mobula.v1.ListJobsResponse
-	27, // 41: mobula.v1.NodeService.ListWorkers:output_type -> mobula.v1.ListWorkersResponse
-	29, // 42: mobula.v1.NodeService.Explain:output_type -> mobula.v1.ExplainResponse
-	31, // 43: mobula.v1.NodeService.Shutdown:output_type -> mobula.v1.ShutdownResponse
-	35, // [35:44] is the sub-list for method output_type
-	26, // [26:35] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	32, // 8: mobula.v1.TaskInfo.labels:type_name -> mobula.v1.TaskInfo.LabelsEntry
+	0,  // 9: mobula.v1.ListTasksRequest.state:type_name -> mobula.v1.TaskState
+	10, // 10: mobula.v1.ListTasksResponse.tasks:type_name -> mobula.v1.TaskInfo
+	36, // 11: mobula.v1.ActorInfo.record:type_name -> mobula.v1.ActorRecord
+	33, // 12: mobula.v1.ActorInfo.labels:type_name -> mobula.v1.ActorInfo.LabelsEntry
+	37, // 13: mobula.v1.ListActorsRequest.status:type_name -> mobula.v1.ActorStatus
+	13, // 14: mobula.v1.ListActorsResponse.actors:type_name -> mobula.v1.ActorInfo
+	1,  // 15: mobula.v1.ObjectInfo.state:type_name -> mobula.v1.ObjectState
+	16, // 16: mobula.v1.ObjectInfo.holders:type_name -> mobula.v1.ObjectHolder
+	1,  // 17: mobula.v1.ListObjectsRequest.state:type_name -> mobula.v1.ObjectState
+	17, // 18: mobula.v1.ListObjectsResponse.objects:type_name -> mobula.v1.ObjectInfo
+	5,  // 19: mobula.v1.ListNodesResponse.nodes:type_name -> mobula.v1.NodeInfo
+	38, // 20: mobula.v1.JobInfo.record:type_name -> mobula.v1.JobRecord
+	39, // 21: mobula.v1.ListJobsRequest.status:type_name -> mobula.v1.JobStatus
+	22, // 22: mobula.v1.ListJobsResponse.jobs:type_name -> mobula.v1.JobInfo
+	2,  // 23: mobula.v1.WorkerInfo.state:type_name -> mobula.v1.WorkerState
+	40, // 24: mobula.v1.WorkerInfo.language:type_name -> mobula.v1.Language
+	41, // 25: mobula.v1.WorkerInfo.isolation:type_name -> mobula.v1.Isolation
+	2,  // 26: mobula.v1.ListWorkersRequest.state:type_name -> mobula.v1.WorkerState
+	25, // 27: mobula.v1.ListWorkersResponse.workers:type_name -> mobula.v1.WorkerInfo
+	8,  // 28: mobula.v1.NodeService.GetStatus:input_type -> mobula.v1.GetStatusRequest
+	11, // 29: mobula.v1.NodeService.ListTasks:input_type -> mobula.v1.ListTasksRequest
+	14, // 30: mobula.v1.NodeService.ListActors:input_type -> mobula.v1.ListActorsRequest
+	18, // 31: mobula.v1.NodeService.ListObjects:input_type -> mobula.v1.ListObjectsRequest
+	20, // 32: mobula.v1.NodeService.ListNodes:input_type -> mobula.v1.ListNodesRequest
+	23, // 33: mobula.v1.NodeService.ListJobs:input_type -> mobula.v1.ListJobsRequest
+	26, // 34: mobula.v1.NodeService.ListWorkers:input_type -> mobula.v1.ListWorkersRequest
+	28, // 35: mobula.v1.NodeService.Explain:input_type -> mobula.v1.ExplainRequest
+	30, // 36: mobula.v1.NodeService.Shutdown:input_type -> mobula.v1.ShutdownRequest
+	9,  // 37: mobula.v1.NodeService.GetStatus:output_type -> mobula.v1.GetStatusResponse
+	12, // 38: mobula.v1.NodeService.ListTasks:output_type -> mobula.v1.ListTasksResponse
+	15, // 39: mobula.v1.NodeService.ListActors:output_type -> mobula.v1.ListActorsResponse
+	19, // 40: mobula.v1.NodeService.ListObjects:output_type -> mobula.v1.ListObjectsResponse
+	21, // 41: mobula.v1.NodeService.ListNodes:output_type -> mobula.v1.ListNodesResponse
+	24, // 42: mobula.v1.NodeService.ListJobs:output_type -> mobula.v1.ListJobsResponse
+	27, // 43: mobula.v1.NodeService.ListWorkers:output_type -> mobula.v1.ListWorkersResponse
+	29, // 44: mobula.v1.NodeService.Explain:output_type -> mobula.v1.ExplainResponse
+	31, // 45: mobula.v1.NodeService.Shutdown:output_type -> mobula.v1.ShutdownResponse
+	37, // [37:46] is the sub-list for method output_type
+	28, // [28:37] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_mobula_v1_state_proto_init() }
@@ -2553,7 +2593,7 @@ func file_mobula_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mobula_v1_state_proto_rawDesc), len(file_mobula_v1_state_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -42,6 +42,12 @@ func (c *credit) wake() {
 	}
 }
 
+// giveBackLocked returns credit that was reserved and not spent.
+func (c *credit) giveBackLocked(bytes, count uint64) {
+	c.usedBytes -= bytes
+	c.usedCount -= count
+}
+
 // unblock tells the blocker that the wait is over, if it was told of one.
 func unblock(b Blocker, blocked bool) {
 	if blocked {

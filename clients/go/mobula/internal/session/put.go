@@ -17,23 +17,30 @@ func (s *Session) Put(ctx context.Context, t id.Task, encoded []byte, b Blocker)
 	runtime.Callers(6, pcs[:])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.reserveLocked(ctx, uint64(m.SizeVT()+laterFields), b); err != nil {
+	size := uint64(m.SizeVT() + laterFields)
+	if err := s.reserveLocked(ctx, size, b); err != nil {
 		return nil, err
 	}
-	if s.err != nil {
-		return nil, &LostError{Value: s.lostError()}
-	}
-	var err error
-	if m.CallSite, err = s.callSiteLocked(pcs[0]); err != nil {
-		return nil, err
-	}
-	if err := s.conn.Send(mobulav1.FrameKind_FRAME_KIND_PUT, &m); err != nil {
+	if err := s.putLocked(&m, pcs[0]); err != nil {
+		s.credit.giveBackLocked(size, 1)
 		return nil, fmt.Errorf("put %v: %w", oid, err)
 	}
+	s.credit.giveBackLocked(size-uint64(m.SizeVT()), 0) // the node counts what came
 	s.conn.Kick()
 	o := &s.newObjects(t, 1)[0]
 	s.resolveLocked(o, encoded)
 	return o, nil
+}
+
+func (s *Session) putLocked(m *mobulav1.Put, pc uintptr) error {
+	if s.err != nil {
+		return &LostError{Value: s.lostError()}
+	}
+	var err error
+	if m.CallSite, err = s.callSiteLocked(pc); err != nil {
+		return err
+	}
+	return s.conn.Send(mobulav1.FrameKind_FRAME_KIND_PUT, m)
 }
 
 // Held returns a handle of an object on which the node has given this process a hold.

@@ -85,6 +85,11 @@ func (s *Session) Submit(ctx context.Context, sub *Submission, b Blocker) ([]Obj
 		return nil, err
 	}
 	objects, err := s.submitLocked(m, sub)
+	if err != nil {
+		s.credit.giveBackLocked(size, 1)
+	} else {
+		s.credit.giveBackLocked(size-uint64(m.SizeVT()), 0) // the node counts what came
+	}
 	s.mu.Unlock()
 	if err != nil {
 		return nil, err
