@@ -93,7 +93,7 @@ demo: ## Run the main example on real input: an index of the Go toolchain's own 
 .PHONY: bench
 bench: build ## Run the benchmark; BENCH_JSON=file also writes its results there.
 	@echo "==> tests/bench"
-	@go run ./tests/bench $(if $(BENCH_JSON),-json $(BENCH_JSON)) $(BENCH_FLAGS)
+	@go run ./tests/bench -mobula bin/mobula $(if $(BENCH_JSON),-json $(BENCH_JSON)) $(BENCH_FLAGS)
 
 .PHONY: clean
 clean: ## Remove everything that was built, the tools too.
