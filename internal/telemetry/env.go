@@ -23,8 +23,8 @@ const (
 // queueMaxLimit bounds OTEL_BSP_MAX_QUEUE_SIZE: a million slots are 16 MB before the first span.
 const queueMaxLimit = 1 << 20
 
-// settings are the parts of the environment that this package reads itself. The exporters read headers, certificates, compression and
-// time limits, and OpenTelemetry's SDK reads the sampler, the resource and the limits of spans.
+// settings are what the environment says about traces but for how batches are sent, which is in delivery. OpenTelemetry's SDK reads
+// the sampler, the resource and the limits of spans.
 type settings struct {
 	// protocol is one of the constants above.
 	protocol string

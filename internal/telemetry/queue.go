@@ -205,9 +205,14 @@ func (q *queue) export(batch []sdktrace.ReadOnlySpan) error {
 		q.failing = false
 		return nil
 	}
-	q.failed.Add(n)
+	lost := n
+	if part, ok := errors.AsType[*rejectedError](err); ok {
+		lost = min(n, uint64(part.rejected)) //nolint:gosec // a rejectedError has rejected some
+	}
+	q.failed.Add(lost)
+	q.exported.Add(n - lost)
 	// The text may come from the collector: it is cut and quoted.
-	err = fmt.Errorf("export %d spans: %w: %.300q", n, errExport, err.Error())
+	err = fmt.Errorf("export %d spans: %w: %.300q", lost, errExport, err.Error())
 	if q.stopped.Load() && q.lastErr == nil {
 		q.lastErr = err
 	}

@@ -75,7 +75,7 @@ type Stats struct {
 	Exported uint64
 	// Dropped is how many were thrown away because the queue was full or closed.
 	Dropped uint64
-	// Failed is how many were in a batch that the collector did not take, in whole or in part.
+	// Failed is how many the collector did not take: those of a batch that failed, and those that it rejected of one that it took.
 	Failed uint64
 }
 
@@ -97,7 +97,7 @@ func Open(ctx context.Context, cfg Config) (*Tracer, error) {
 	if !on {
 		return off, nil
 	}
-	exporter, err := newExporter(ctx, s)
+	exporter, err := newExporter(s)
 	if err != nil {
 		return off, fmt.Errorf("open tracing: %w", err)
 	}

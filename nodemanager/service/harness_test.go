@@ -112,7 +112,12 @@ func leftovers(n *Node) string {
 	}
 	for _, c := range counts {
 		if c.n != 0 {
-			return fmt.Sprintf("%d %s are left", c.n, c.what)
+			why := fmt.Sprintf("%d %s are left", c.n, c.what)
+			for o := range n.dir.All() {
+				sessions, internal := o.Holders()
+				why += fmt.Sprintf("; object %v, held by sessions %v and %d times by the node, value %v", o.ID, sessions, internal, o.Value())
+			}
+			return why
 		}
 	}
 	return ""

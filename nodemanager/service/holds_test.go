@@ -179,6 +179,7 @@ func TestJobsDoNotSeeEachOthersObjects(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	other.send(&mobulav1.Cancel{ObjectId: o[:], Force: true}, &mobulav1.Put{ObjectId: o[:], Value: value("forged")})
+	other.cutOff()
 	d.get(o)
 	if got := d.answer(o); got != "secret" {
 		t.Errorf("got %q", got)

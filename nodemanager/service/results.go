@@ -141,6 +141,10 @@ func (n *Node) onPut(s *session, payload []byte) error {
 			return &wire.ProtocolError{Reason: "put of an object of another job"}
 		}
 		n.dir.Hold(existing, s.id) // a task that ran again put it again
+		if v := existing.Value(); v != nil && v.Stored {
+			_, err := n.value(s, oid, m.GetValue()) // gives the place of the second copy back
+			return err
+		}
 		return nil
 	}
 	p := &put{job: s.job, from: s}

@@ -114,8 +114,8 @@ func TestAStoredArgumentIsPinnedUntilTheTaskIsDone(t *testing.T) {
 		}
 	})
 	wk.done(e, "done")
-	expect[*mobulav1.Freed](d)
 	d.result(c, 0)
+	expect[*mobulav1.Freed](d)
 	d.goodbye()
 	w.quiescent()
 }

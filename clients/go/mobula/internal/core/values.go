@@ -41,6 +41,9 @@ func (rt *Runtime) seal(ctx context.Context, e codec.Encoded) ([]byte, error) {
 		m.Meta, m.Buffers = e.Meta, e.Buffers
 	} else {
 		block, err := rt.Session.Store(ctx, codec.StoredSize(e), func(dst []byte) error { return codec.WriteStoredWith(dst, e, copyInto) }, Blocker(ctx, rt))
+		if full, ok := errors.AsType[*session.GrantError](err); ok {
+			return nil, FromValue(full.Value)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -28,6 +28,11 @@ func (s *Session) Put(ctx context.Context, t id.Task, encoded []byte, b Blocker)
 	s.credit.giveBackLocked(size-uint64(m.SizeVT()), 0) // the node counts what came
 	s.conn.Kick()
 	o := &s.newObjects(t, 1)[0]
+	var v mobulav1.Value
+	if v.UnmarshalVTUnsafe(encoded) == nil && v.GetBlock() != nil {
+		o.state.Store(stateReady) // a get asks the node, which lets this process map the segment as a reader
+		return o, nil
+	}
 	s.resolveLocked(o, encoded)
 	return o, nil
 }
