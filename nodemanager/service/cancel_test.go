@@ -342,3 +342,22 @@ func TestDeadlinesEndTasksWhereverTheyAre(t *testing.T) {
 		}
 	})
 }
+
+func TestATaskCannotBeItsOwnParent(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	d := w.driver()
+	f := d.template(aFunction)
+	first := d.submit(f)
+	wk := w.worker()
+	e := wk.executes(first)
+	wk.done(e, "done")
+	d.result(first, 0)
+	next := e.GetHandle() + 1<<32 // the handle that the next call will have
+	c := d.submit(f, func(m *mobulav1.Submit) { m.Parent = next })
+	if e := wk.executes(c); e.GetHandle() != next {
+		t.Fatalf("handle %x, want %x", e.GetHandle(), next)
+	}
+	d.cancel(c, false)
+	expect[*mobulav1.CancelTask](wk)
+}

@@ -432,6 +432,11 @@ func play(t *testing.T, data []byte) {
 	other.silence() // the node lives
 	other.goodbye()
 	g.driver.hungUp()
+	for _, wk := range g.workers {
+		if wk.gone() {
+			wk.crash() // or the node would wait for it to end by itself
+		}
+	}
 	w.quiescent()
 }
 

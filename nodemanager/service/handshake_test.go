@@ -159,7 +159,7 @@ func TestANodeThatDrainsTakesNoNewDrivers(t *testing.T) {
 func TestDriversAreAcceptedOnASocket(t *testing.T) {
 	t.Parallel()
 	w := open(t)
-	dir, err := os.MkdirTemp("", "node") // a socket's path must be short
+	dir, err := os.MkdirTemp("", "node") //nolint:usetesting // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,6 +117,9 @@ func leftovers(n *Node) string {
 				sessions, internal := o.Holders()
 				why += fmt.Sprintf("; object %v, held by sessions %v and %d times by the node, value %v", o.ID, sessions, internal, o.Value())
 			}
+			for _, a := range n.actors {
+				why += fmt.Sprintf("; actor %s: %v, alias %v, no handles %v, its object is live %v, its creation is done %v", a, a.state, a.alias != nil, a.noHandles, a.creation.first.Live(), a.creation.done)
+			}
 			return why
 		}
 	}

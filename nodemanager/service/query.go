@@ -111,7 +111,7 @@ func (n *Node) findActor(ctx context.Context, s *session, q *mobulav1.GetActor, 
 		a := n.actors[aid]
 		switch {
 		case n.sessions[s.id] != s: // it has ended meanwhile, and its holds are dropped already
-		case a != nil && a.state != actorDead && !a.noHandles:
+		case a != nil && a.state != actorDead && n.dir.Lookup(aid.Object(0)) == &a.creation.first: // else it is about to end
 			n.dir.Hold(&a.creation.first, s.id)
 			r.Actor = &mobulav1.ActorFound{ActorId: a.id[:], Class: a.tmpl.frame.GetClass()}
 		case a != nil && a.death != nil:

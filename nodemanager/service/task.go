@@ -92,13 +92,22 @@ func (n *Node) onSubmit(s *session, payload []byte) error {
 	}
 	t := &task{
 		id: tid, tmpl: tmpl, job: s.job, from: s, sequence: m.GetSequence(), raw: raw, attempt: 1, retries: tmpl.retries,
-		submitted: n.now, parent: m.GetParent(), callSite: m.GetCallSite(),
+		submitted: n.now, parent: n.parentOf(s, m.GetParent()), callSite: m.GetCallSite(),
 	}
 	if err := n.enter(s, t); err != nil {
 		return err
 	}
 	n.start(s, t, m)
 	return nil
+}
+
+// parentOf returns the handle of the task inside which a session says that it submits, or 0 when its worker has no such task (any more).
+// So a parent is always older than its children, and there are no circles.
+func (n *Node) parentOf(s *session, handle uint64) uint64 {
+	if p := n.handles.get(handle); p == nil || p.worker != s.worker {
+		return 0
+	}
+	return handle
 }
 
 // resetSubmit empties a message but keeps its lists.

@@ -139,11 +139,7 @@ func (n *Node) workerEnded(wid id.Worker, exit workerpool.ExitReason) {
 	n.exits = appendBounded(n.exits, workerExit{worker: w, reason: exit})
 	if !w.ready {
 		if !w.refused {
-			err := exit.Err
-			if err == nil {
-				err = errors.New(exit.String())
-			}
-			n.startFailed(w.job, err)
+			n.startFailed(w.job, errors.New(exit.String()))
 		}
 		n.sched.WorkerStartFailed(w.sched, n.now)
 		return

@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
@@ -125,7 +126,8 @@ func connect(ctx context.Context, c *initConfig) (*core.Runtime, func(context.Co
 	if err != nil {
 		return nil, nil, fmt.Errorf("open this program's executable: %w", err)
 	}
-	cfg := session.Config{Hello: hello(c), Executable: executable, Notice: printer(c)}
+	notice, run := printer(c)
+	cfg := session.Config{Hello: hello(c), Executable: executable, Notice: notice}
 	var s *session.Session
 	closeNode := func(context.Context) error { return nil }
 	if c.address != "" {
@@ -140,6 +142,7 @@ func connect(ctx context.Context, c *initConfig) (*core.Runtime, func(context.Co
 	if err != nil && !c.quiet {
 		core.Warn("tracing is off: " + err.Error())
 	}
+	go run(s.Done())
 	rt := &core.Runtime{Session: s, Tracer: tracer}
 	s.SetOwner(rt)
 	return rt, closeNode, nil
@@ -187,24 +190,54 @@ func dial(ctx context.Context, address string, cfg session.Config) (*session.Ses
 	return session.Dial(ctx, socket, cfg)
 }
 
-// printer writes notices.
-func printer(c *initConfig) func(*mobulav1.Notice) {
+// noticesMax is how many notices may wait for an output that takes nothing; more are dropped and counted.
+const noticesMax = 256
+
+// printer writes notices from a goroutine of its own, which ends with the session: an output that is stuck stops nobody.
+func printer(c *initConfig) (notice func(*mobulav1.Notice), run func(done <-chan struct{})) {
 	if c.quiet {
-		return nil
+		return nil, func(<-chan struct{}) {}
 	}
-	return func(n *mobulav1.Notice) {
-		var b strings.Builder
-		prefix := "mobula: "
-		if n.GetKind() != mobulav1.Notice_KIND_WARNING {
-			prefix = fmt.Sprintf("(%s pid=%d) ", filepath.Base(n.GetSource()), n.GetPid())
+	waiting := make(chan *mobulav1.Notice, noticesMax)
+	var dropped atomic.Int64
+	notice = func(n *mobulav1.Notice) {
+		select {
+		case waiting <- n:
+		default:
+			dropped.Add(1)
 		}
-		for _, line := range n.GetLines() {
-			b.WriteString(prefix)
-			b.WriteString(line)
-			b.WriteByte('\n')
-		}
-		_, _ = io.WriteString(c.output, b.String()) // the program's own output; there is nowhere to say that it failed
 	}
+	return notice, func(done <-chan struct{}) {
+		for {
+			select {
+			case n := <-waiting:
+				write(c.output, n)
+			case <-done:
+				for len(waiting) > 0 {
+					write(c.output, <-waiting)
+				}
+				return
+			}
+			if d := dropped.Swap(0); d > 0 {
+				_, _ = fmt.Fprintf(c.output, "mobula: %d messages of workers were dropped because the output did not take them\n", d) // as in write
+			}
+		}
+	}
+}
+
+// write writes one notice.
+func write(w io.Writer, n *mobulav1.Notice) {
+	var b strings.Builder
+	prefix := "mobula: "
+	if n.GetKind() != mobulav1.Notice_KIND_WARNING {
+		prefix = fmt.Sprintf("(%s pid=%d) ", filepath.Base(n.GetSource()), n.GetPid())
+	}
+	for _, line := range n.GetLines() {
+		b.WriteString(prefix)
+		b.WriteString(line)
+		b.WriteByte('\n')
+	}
+	_, _ = io.WriteString(w, b.String()) // the program's own output; there is nowhere to say that it failed
 }
 
 // Version returns the version of this library as the program was built with it.
