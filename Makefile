@@ -74,8 +74,8 @@ unit: ## Run the short tests, without the race detector.
 
 .PHONY: test
 test: generate-check lint ## Run what every change must pass: generate-check, lint, short tests under the race detector.
-	@echo "==> go test -race -short"
-	@go test -race -short -timeout 8m $(PKG)
+	@echo "==> go test -race -short, one package at a time: many start processes or builds of their own, and two cores are few"
+	@go test -race -short -p 1 -timeout 8m $(PKG)
 
 .PHONY: slow
 slow: ## Run the long suites: all tests, every fuzz target for FUZZ_TIME, a build for linux/arm64.

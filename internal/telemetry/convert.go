@@ -227,7 +227,7 @@ func list[From, To any](items []From, apply func(From) To) []To {
 }
 
 // unixNano returns a time of the wire; one before 1970 has none there.
-func unixNano(t time.Time) uint64 { return uint64(max(0, t.UnixNano())) } //nolint:gosec // not below zero
+func unixNano(t time.Time) uint64 { return uint64(max(0, t.UnixNano())) }
 
 // count returns a count of the wire.
-func count(n int) uint32 { return uint32(min(max(0, int64(n)), math.MaxUint32)) } //nolint:gosec // within bounds
+func count(n int) uint32 { return uint32(min(max(0, int64(n)), math.MaxUint32)) }

@@ -114,7 +114,7 @@ func readTLS(secure bool) (*tls.Config, error) {
 
 // readAuthority reads the certificates that may vouch for the collector.
 func readAuthority(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file) //nolint:gosec // the user names the file
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -116,7 +116,7 @@ func readReply(message []byte) (r reply, err error) {
 		return eachField(b, func(n protowire.Number, v uint64, b []byte) error {
 			switch {
 			case n == 1 && b == nil:
-				r.rejected = int64(v) //nolint:gosec // the wire form of a negative number
+				r.rejected = int64(v)
 			case n == 2 && b != nil:
 				r.message = string(b)
 			}

@@ -207,7 +207,7 @@ func (q *queue) export(batch []sdktrace.ReadOnlySpan) error {
 	}
 	lost := n
 	if part, ok := errors.AsType[*rejectedError](err); ok {
-		lost = min(n, uint64(part.rejected)) //nolint:gosec // a rejectedError has rejected some
+		lost = min(n, uint64(part.rejected))
 	}
 	q.failed.Add(lost)
 	q.exported.Add(n - lost)

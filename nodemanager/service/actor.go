@@ -96,6 +96,10 @@ func (q *callQueue) push(t *task) {
 
 // createActor enters an actor and schedules its constructor.
 func (n *Node) createActor(t *task) {
+	if old := n.actors[t.id]; old != nil && old.state != actorDead {
+		n.fail(t, t.invalid("the task's id is that of an actor that has not ended"))
+		return
+	}
 	o := t.tmpl.options
 	a := &actor{
 		id: t.id, tmpl: t.tmpl, job: t.job, state: actorCreating, incarnation: 1, restarts: o.GetMaxRestarts(), creation: t,
@@ -304,17 +308,24 @@ func (n *Node) constructed(a *actor, w *worker, lane *scheduler.Lane) {
 	}
 }
 
+// forgetActor takes an actor out of the table, unless its id is another's by now.
+func (n *Node) forgetActor(aid id.Actor, a *actor) {
+	if n.actors[aid] == a {
+		delete(n.actors, aid)
+	}
+}
+
 // handleDropped is told when no handle of an actor and no call to it is left.
 func (n *Node) handleDropped(a *actor) {
 	switch {
 	case a == nil:
 		return
 	case a.alias != nil:
-		delete(n.actors, a.id)
+		n.forgetActor(a.id, a.alias)
 		n.dir.Drop(&a.alias.creation.first)
 		return
 	case a.state == actorDead:
-		delete(n.actors, a.id)
+		n.forgetActor(a.id, a)
 		return
 	}
 	a.noHandles = true
@@ -359,7 +370,7 @@ func (n *Node) endActor(a *actor, death *mobulav1.ErrorValue, kill bool) {
 	}
 	n.deadActors = appendBounded(n.deadActors, a)
 	if a.noHandles {
-		delete(n.actors, a.id)
+		n.forgetActor(a.id, a)
 	}
 }
 

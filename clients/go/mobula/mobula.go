@@ -21,6 +21,7 @@ import (
 
 	"github.com/mobula-dev/mobula/clients/go/mobula/internal/core"
 	"github.com/mobula-dev/mobula/clients/go/mobula/internal/session"
+	"github.com/mobula-dev/mobula/internal/takeover"
 	"github.com/mobula-dev/mobula/internal/telemetry"
 )
 
@@ -94,6 +95,10 @@ const closeTimeout = 10 * time.Second
 // that carry none. stop waits until the node has ended, at most ten seconds, and is safe to call more than once; refs of the session resolve to an
 // error of kind SessionClosed from then on.
 func Init(ctx context.Context, options ...InitOption) (_ context.Context, stop func(), err error) {
+	if os.Getenv(takeover.EnvRole) != "" { // generated code would have taken over before main
+		core.Warn("this program lacks mobula_main_gen.go, so its main runs up to Init in every node and worker: run go generate")
+		Takeover()
+	}
 	c := initConfig{address: os.Getenv("MOBULA_ADDRESS"), output: os.Stderr}
 	for _, o := range options {
 		o(&c)
