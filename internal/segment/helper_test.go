@@ -88,8 +88,9 @@ func (n *node) Announce(g Grant, f *os.File) error {
 func (n *node) GiveBack(segment uint32) {
 	n.mu.Lock()
 	n.gone = append(n.gone, segment)
+	length := n.length[segment]
 	n.mu.Unlock()
-	n.grow(n.length[segment])
+	n.grow(length)
 }
 
 // grow gives the node more room.
