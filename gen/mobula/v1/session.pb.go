@@ -67,6 +67,8 @@ const (
 	FrameKind_FRAME_KIND_REPLY FrameKind = 20
 	// Node to driver: Notice.
 	FrameKind_FRAME_KIND_NOTICE FrameKind = 21
+	// Client to node and node to worker: Consumed.
+	FrameKind_FRAME_KIND_CONSUMED FrameKind = 22
 	// Either way, with one descriptor beside it: Segment.
 	FrameKind_FRAME_KIND_SEGMENT FrameKind = 32
 	// Client to node: GrantRequest.
@@ -99,6 +101,8 @@ const (
 	FrameKind_FRAME_KIND_EXIT FrameKind = 55
 	// Node to worker: ActorGone.
 	FrameKind_FRAME_KIND_ACTOR_GONE FrameKind = 56
+	// Worker to node: Yield.
+	FrameKind_FRAME_KIND_YIELD FrameKind = 57
 )
 
 // Enum value maps for FrameKind.
@@ -123,6 +127,7 @@ var (
 		19: "FRAME_KIND_QUERY",
 		20: "FRAME_KIND_REPLY",
 		21: "FRAME_KIND_NOTICE",
+		22: "FRAME_KIND_CONSUMED",
 		32: "FRAME_KIND_SEGMENT",
 		33: "FRAME_KIND_GRANT_REQUEST",
 		34: "FRAME_KIND_GRANT",
@@ -139,6 +144,7 @@ var (
 		54: "FRAME_KIND_CANCEL_TASK",
 		55: "FRAME_KIND_EXIT",
 		56: "FRAME_KIND_ACTOR_GONE",
+		57: "FRAME_KIND_YIELD",
 	}
 	FrameKind_value = map[string]int32{
 		"FRAME_KIND_UNSPECIFIED":   0,
@@ -160,6 +166,7 @@ var (
 		"FRAME_KIND_QUERY":         19,
 		"FRAME_KIND_REPLY":         20,
 		"FRAME_KIND_NOTICE":        21,
+		"FRAME_KIND_CONSUMED":      22,
 		"FRAME_KIND_SEGMENT":       32,
 		"FRAME_KIND_GRANT_REQUEST": 33,
 		"FRAME_KIND_GRANT":         34,
@@ -176,6 +183,7 @@ var (
 		"FRAME_KIND_CANCEL_TASK":   54,
 		"FRAME_KIND_EXIT":          55,
 		"FRAME_KIND_ACTOR_GONE":    56,
+		"FRAME_KIND_YIELD":         57,
 	}
 )
 
@@ -259,6 +267,67 @@ func (Role) EnumDescriptor() ([]byte, []int) {
 	return file_mobula_v1_session_proto_rawDescGZIP(), []int{1}
 }
 
+// PlacementGroupStrategy says how the bundles of a group lie on nodes.
+type PlacementGroupStrategy int32
+
+const (
+	// Not set; refused.
+	PlacementGroupStrategy_PLACEMENT_GROUP_STRATEGY_UNSPECIFIED PlacementGroupStrategy = 0
+	// On as few nodes as possible.
+	PlacementGroupStrategy_PLACEMENT_GROUP_STRATEGY_PACK PlacementGroupStrategy = 1
+	// On as many nodes as possible.
+	PlacementGroupStrategy_PLACEMENT_GROUP_STRATEGY_SPREAD PlacementGroupStrategy = 2
+	// All on one node, or not at all.
+	PlacementGroupStrategy_PLACEMENT_GROUP_STRATEGY_STRICT_PACK PlacementGroupStrategy = 3
+	// Each on a node of its own, or not at all.
+	PlacementGroupStrategy_PLACEMENT_GROUP_STRATEGY_STRICT_SPREAD PlacementGroupStrategy = 4
+)
+
+// Enum value maps for PlacementGroupStrategy.
+var (
+	PlacementGroupStrategy_name = map[int32]string{
+		0: "PLACEMENT_GROUP_STRATEGY_UNSPECIFIED",
+		1: "PLACEMENT_GROUP_STRATEGY_PACK",
+		2: "PLACEMENT_GROUP_STRATEGY_SPREAD",
+		3: "PLACEMENT_GROUP_STRATEGY_STRICT_PACK",
+		4: "PLACEMENT_GROUP_STRATEGY_STRICT_SPREAD",
+	}
+	PlacementGroupStrategy_value = map[string]int32{
+		"PLACEMENT_GROUP_STRATEGY_UNSPECIFIED":   0,
+		"PLACEMENT_GROUP_STRATEGY_PACK":          1,
+		"PLACEMENT_GROUP_STRATEGY_SPREAD":        2,
+		"PLACEMENT_GROUP_STRATEGY_STRICT_PACK":   3,
+		"PLACEMENT_GROUP_STRATEGY_STRICT_SPREAD": 4,
+	}
+)
+
+func (x PlacementGroupStrategy) Enum() *PlacementGroupStrategy {
+	p := new(PlacementGroupStrategy)
+	*p = x
+	return p
+}
+
+func (x PlacementGroupStrategy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PlacementGroupStrategy) Descriptor() protoreflect.EnumDescriptor {
+	return file_mobula_v1_session_proto_enumTypes[2].Descriptor()
+}
+
+func (PlacementGroupStrategy) Type() protoreflect.EnumType {
+	return &file_mobula_v1_session_proto_enumTypes[2]
+}
+
+func (x PlacementGroupStrategy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PlacementGroupStrategy.Descriptor instead.
+func (PlacementGroupStrategy) EnumDescriptor() ([]byte, []int) {
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{2}
+}
+
 // The kind decides how it is shown.
 type Notice_Kind int32
 
@@ -300,11 +369,11 @@ func (x Notice_Kind) String() string {
 }
 
 func (Notice_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_mobula_v1_session_proto_enumTypes[2].Descriptor()
+	return file_mobula_v1_session_proto_enumTypes[3].Descriptor()
 }
 
 func (Notice_Kind) Type() protoreflect.EnumType {
-	return &file_mobula_v1_session_proto_enumTypes[2]
+	return &file_mobula_v1_session_proto_enumTypes[3]
 }
 
 func (x Notice_Kind) Number() protoreflect.EnumNumber {
@@ -314,6 +383,63 @@ func (x Notice_Kind) Number() protoreflect.EnumNumber {
 // Deprecated: Use Notice_Kind.Descriptor instead.
 func (Notice_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_mobula_v1_session_proto_rawDescGZIP(), []int{16, 0}
+}
+
+// Where it is in its life.
+type PlacementGroupInfo_State int32
+
+const (
+	// Not set.
+	PlacementGroupInfo_STATE_UNSPECIFIED PlacementGroupInfo_State = 0
+	// It waits for resources.
+	PlacementGroupInfo_STATE_PENDING PlacementGroupInfo_State = 1
+	// Its resources are reserved.
+	PlacementGroupInfo_STATE_CREATED PlacementGroupInfo_State = 2
+	// It was removed.
+	PlacementGroupInfo_STATE_REMOVED PlacementGroupInfo_State = 3
+)
+
+// Enum value maps for PlacementGroupInfo_State.
+var (
+	PlacementGroupInfo_State_name = map[int32]string{
+		0: "STATE_UNSPECIFIED",
+		1: "STATE_PENDING",
+		2: "STATE_CREATED",
+		3: "STATE_REMOVED",
+	}
+	PlacementGroupInfo_State_value = map[string]int32{
+		"STATE_UNSPECIFIED": 0,
+		"STATE_PENDING":     1,
+		"STATE_CREATED":     2,
+		"STATE_REMOVED":     3,
+	}
+)
+
+func (x PlacementGroupInfo_State) Enum() *PlacementGroupInfo_State {
+	p := new(PlacementGroupInfo_State)
+	*p = x
+	return p
+}
+
+func (x PlacementGroupInfo_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PlacementGroupInfo_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_mobula_v1_session_proto_enumTypes[4].Descriptor()
+}
+
+func (PlacementGroupInfo_State) Type() protoreflect.EnumType {
+	return &file_mobula_v1_session_proto_enumTypes[4]
+}
+
+func (x PlacementGroupInfo_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PlacementGroupInfo_State.Descriptor instead.
+func (PlacementGroupInfo_State) EnumDescriptor() ([]byte, []int) {
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{23, 0}
 }
 
 // What to do.
@@ -369,11 +495,11 @@ func (x KeyValue_Op) String() string {
 }
 
 func (KeyValue_Op) Descriptor() protoreflect.EnumDescriptor {
-	return file_mobula_v1_session_proto_enumTypes[3].Descriptor()
+	return file_mobula_v1_session_proto_enumTypes[5].Descriptor()
 }
 
 func (KeyValue_Op) Type() protoreflect.EnumType {
-	return &file_mobula_v1_session_proto_enumTypes[3]
+	return &file_mobula_v1_session_proto_enumTypes[5]
 }
 
 func (x KeyValue_Op) Number() protoreflect.EnumNumber {
@@ -382,7 +508,7 @@ func (x KeyValue_Op) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KeyValue_Op.Descriptor instead.
 func (KeyValue_Op) EnumDescriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{19, 0}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{27, 0}
 }
 
 // FunctionInfo names a function or a method and the fingerprint of its signature.
@@ -1748,6 +1874,11 @@ type Query struct {
 	//	*Query_KeyValue
 	//	*Query_Resources
 	//	*Query_Explain
+	//	*Query_State
+	//	*Query_CreatePlacementGroup
+	//	*Query_RemovePlacementGroup
+	//	*Query_ListPlacementGroups
+	//	*Query_ListNamedActors
 	Kind          isQuery_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1833,6 +1964,51 @@ func (x *Query) GetExplain() *ExplainTask {
 	return nil
 }
 
+func (x *Query) GetState() *StateCall {
+	if x != nil {
+		if x, ok := x.Kind.(*Query_State); ok {
+			return x.State
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetCreatePlacementGroup() *CreatePlacementGroup {
+	if x != nil {
+		if x, ok := x.Kind.(*Query_CreatePlacementGroup); ok {
+			return x.CreatePlacementGroup
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetRemovePlacementGroup() *RemovePlacementGroup {
+	if x != nil {
+		if x, ok := x.Kind.(*Query_RemovePlacementGroup); ok {
+			return x.RemovePlacementGroup
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetListPlacementGroups() *ListPlacementGroups {
+	if x != nil {
+		if x, ok := x.Kind.(*Query_ListPlacementGroups); ok {
+			return x.ListPlacementGroups
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetListNamedActors() *ListNamedActors {
+	if x != nil {
+		if x, ok := x.Kind.(*Query_ListNamedActors); ok {
+			return x.ListNamedActors
+		}
+	}
+	return nil
+}
+
 type isQuery_Kind interface {
 	isQuery_Kind()
 }
@@ -1857,6 +2033,31 @@ type Query_Explain struct {
 	Explain *ExplainTask `protobuf:"bytes,5,opt,name=explain,proto3,oneof"`
 }
 
+type Query_State struct {
+	// A method of StateService.
+	State *StateCall `protobuf:"bytes,6,opt,name=state,proto3,oneof"`
+}
+
+type Query_CreatePlacementGroup struct {
+	// Makes a placement group; answered when it is entered, not when it has its resources.
+	CreatePlacementGroup *CreatePlacementGroup `protobuf:"bytes,7,opt,name=create_placement_group,json=createPlacementGroup,proto3,oneof"`
+}
+
+type Query_RemovePlacementGroup struct {
+	// Removes a placement group.
+	RemovePlacementGroup *RemovePlacementGroup `protobuf:"bytes,8,opt,name=remove_placement_group,json=removePlacementGroup,proto3,oneof"`
+}
+
+type Query_ListPlacementGroups struct {
+	// The placement groups.
+	ListPlacementGroups *ListPlacementGroups `protobuf:"bytes,9,opt,name=list_placement_groups,json=listPlacementGroups,proto3,oneof"`
+}
+
+type Query_ListNamedActors struct {
+	// Names of live actors.
+	ListNamedActors *ListNamedActors `protobuf:"bytes,10,opt,name=list_named_actors,json=listNamedActors,proto3,oneof"`
+}
+
 func (*Query_GetActor) isQuery_Kind() {}
 
 func (*Query_KeyValue) isQuery_Kind() {}
@@ -1864,6 +2065,501 @@ func (*Query_KeyValue) isQuery_Kind() {}
 func (*Query_Resources) isQuery_Kind() {}
 
 func (*Query_Explain) isQuery_Kind() {}
+
+func (*Query_State) isQuery_Kind() {}
+
+func (*Query_CreatePlacementGroup) isQuery_Kind() {}
+
+func (*Query_RemovePlacementGroup) isQuery_Kind() {}
+
+func (*Query_ListPlacementGroups) isQuery_Kind() {}
+
+func (*Query_ListNamedActors) isQuery_Kind() {}
+
+// StateCall is a unary call of StateService through the session, for clients without gRPC.
+type StateCall struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the method, "ListTasks".
+	Method string `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	// The encoded request.
+	Request       []byte `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateCall) Reset() {
+	*x = StateCall{}
+	mi := &file_mobula_v1_session_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateCall) ProtoMessage() {}
+
+func (x *StateCall) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_session_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateCall.ProtoReflect.Descriptor instead.
+func (*StateCall) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StateCall) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *StateCall) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+// CreatePlacementGroup reserves resources together: all bundles or none.
+type CreatePlacementGroup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group, 16 bytes, made by the client.
+	PlacementGroupId []byte `protobuf:"bytes,1,opt,name=placement_group_id,json=placementGroupId,proto3" json:"placement_group_id,omitempty"`
+	// What each bundle reserves.
+	Bundles []*Bundle `protobuf:"bytes,2,rep,name=bundles,proto3" json:"bundles,omitempty"`
+	// Where they lie.
+	Strategy PlacementGroupStrategy `protobuf:"varint,3,opt,name=strategy,proto3,enum=mobula.v1.PlacementGroupStrategy" json:"strategy,omitempty"`
+	// Its name within the namespace of the job; empty is none.
+	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// Whether it outlives its job.
+	Detached      bool `protobuf:"varint,5,opt,name=detached,proto3" json:"detached,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreatePlacementGroup) Reset() {
+	*x = CreatePlacementGroup{}
+	mi := &file_mobula_v1_session_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreatePlacementGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreatePlacementGroup) ProtoMessage() {}
+
+func (x *CreatePlacementGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_session_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreatePlacementGroup.ProtoReflect.Descriptor instead.
+func (*CreatePlacementGroup) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *CreatePlacementGroup) GetPlacementGroupId() []byte {
+	if x != nil {
+		return x.PlacementGroupId
+	}
+	return nil
+}
+
+func (x *CreatePlacementGroup) GetBundles() []*Bundle {
+	if x != nil {
+		return x.Bundles
+	}
+	return nil
+}
+
+func (x *CreatePlacementGroup) GetStrategy() PlacementGroupStrategy {
+	if x != nil {
+		return x.Strategy
+	}
+	return PlacementGroupStrategy_PLACEMENT_GROUP_STRATEGY_UNSPECIFIED
+}
+
+func (x *CreatePlacementGroup) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreatePlacementGroup) GetDetached() bool {
+	if x != nil {
+		return x.Detached
+	}
+	return false
+}
+
+// Bundle is one reservation of a placement group.
+type Bundle struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Resources, name to units; "CPU", "GPU" and "memory" beside custom ones.
+	Resources     map[string]int64 `protobuf:"bytes,1,rep,name=resources,proto3" json:"resources,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bundle) Reset() {
+	*x = Bundle{}
+	mi := &file_mobula_v1_session_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bundle) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bundle) ProtoMessage() {}
+
+func (x *Bundle) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_session_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bundle.ProtoReflect.Descriptor instead.
+func (*Bundle) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Bundle) GetResources() map[string]int64 {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+// RemovePlacementGroup gives a group's resources back; what runs inside is ended.
+type RemovePlacementGroup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group, 16 bytes.
+	PlacementGroupId []byte `protobuf:"bytes,1,opt,name=placement_group_id,json=placementGroupId,proto3" json:"placement_group_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *RemovePlacementGroup) Reset() {
+	*x = RemovePlacementGroup{}
+	mi := &file_mobula_v1_session_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemovePlacementGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemovePlacementGroup) ProtoMessage() {}
+
+func (x *RemovePlacementGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_session_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemovePlacementGroup.ProtoReflect.Descriptor instead.
+func (*RemovePlacementGroup) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RemovePlacementGroup) GetPlacementGroupId() []byte {
+	if x != nil {
+		return x.PlacementGroupId
+	}
+	return nil
+}
+
+// ListPlacementGroups asks for the job's groups, or for one.
+type ListPlacementGroups struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group, 16 bytes; empty is any.
+	PlacementGroupId []byte `protobuf:"bytes,1,opt,name=placement_group_id,json=placementGroupId,proto3" json:"placement_group_id,omitempty"`
+	// The name; empty is any.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPlacementGroups) Reset() {
+	*x = ListPlacementGroups{}
+	mi := &file_mobula_v1_session_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPlacementGroups) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPlacementGroups) ProtoMessage() {}
+
+func (x *ListPlacementGroups) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_session_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPlacementGroups.ProtoReflect.Descriptor instead.
+func (*ListPlacementGroups) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListPlacementGroups) GetPlacementGroupId() []byte {
+	if x != nil {
+		return x.PlacementGroupId
+	}
+	return nil
+}
+
+func (x *ListPlacementGroups) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// PlacementGroupInfo is what is known of a group.
+type PlacementGroupInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group, 16 bytes.
+	PlacementGroupId []byte `protobuf:"bytes,1,opt,name=placement_group_id,json=placementGroupId,proto3" json:"placement_group_id,omitempty"`
+	// Its name.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Its strategy.
+	Strategy PlacementGroupStrategy `protobuf:"varint,3,opt,name=strategy,proto3,enum=mobula.v1.PlacementGroupStrategy" json:"strategy,omitempty"`
+	// Its state.
+	State PlacementGroupInfo_State `protobuf:"varint,4,opt,name=state,proto3,enum=mobula.v1.PlacementGroupInfo_State" json:"state,omitempty"`
+	// Its bundles.
+	Bundles []*Bundle `protobuf:"bytes,5,rep,name=bundles,proto3" json:"bundles,omitempty"`
+	// Node of each bundle, 16 bytes, when it is reserved.
+	BundleNodes [][]byte `protobuf:"bytes,6,rep,name=bundle_nodes,json=bundleNodes,proto3" json:"bundle_nodes,omitempty"`
+	// Why it waits, for people.
+	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlacementGroupInfo) Reset() {
+	*x = PlacementGroupInfo{}
+	mi := &file_mobula_v1_session_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlacementGroupInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlacementGroupInfo) ProtoMessage() {}
+
+func (x *PlacementGroupInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_session_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlacementGroupInfo.ProtoReflect.Descriptor instead.
+func (*PlacementGroupInfo) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PlacementGroupInfo) GetPlacementGroupId() []byte {
+	if x != nil {
+		return x.PlacementGroupId
+	}
+	return nil
+}
+
+func (x *PlacementGroupInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PlacementGroupInfo) GetStrategy() PlacementGroupStrategy {
+	if x != nil {
+		return x.Strategy
+	}
+	return PlacementGroupStrategy_PLACEMENT_GROUP_STRATEGY_UNSPECIFIED
+}
+
+func (x *PlacementGroupInfo) GetState() PlacementGroupInfo_State {
+	if x != nil {
+		return x.State
+	}
+	return PlacementGroupInfo_STATE_UNSPECIFIED
+}
+
+func (x *PlacementGroupInfo) GetBundles() []*Bundle {
+	if x != nil {
+		return x.Bundles
+	}
+	return nil
+}
+
+func (x *PlacementGroupInfo) GetBundleNodes() [][]byte {
+	if x != nil {
+		return x.BundleNodes
+	}
+	return nil
+}
+
+func (x *PlacementGroupInfo) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ListNamedActors asks for the names of live actors.
+type ListNamedActors struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether those of all namespaces are wanted, or of the job's only.
+	AllNamespaces bool `protobuf:"varint,1,opt,name=all_namespaces,json=allNamespaces,proto3" json:"all_namespaces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNamedActors) Reset() {
+	*x = ListNamedActors{}
+	mi := &file_mobula_v1_session_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNamedActors) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNamedActors) ProtoMessage() {}
+
+func (x *ListNamedActors) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_session_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNamedActors.ProtoReflect.Descriptor instead.
+func (*ListNamedActors) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListNamedActors) GetAllNamespaces() bool {
+	if x != nil {
+		return x.AllNamespaces
+	}
+	return false
+}
+
+// NamedActor is a live actor that has a name.
+type NamedActor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its namespace.
+	Namespace     string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NamedActor) Reset() {
+	*x = NamedActor{}
+	mi := &file_mobula_v1_session_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NamedActor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NamedActor) ProtoMessage() {}
+
+func (x *NamedActor) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_session_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NamedActor.ProtoReflect.Descriptor instead.
+func (*NamedActor) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *NamedActor) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NamedActor) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
 
 // GetActor looks an actor up.
 type GetActor struct {
@@ -1878,7 +2574,7 @@ type GetActor struct {
 
 func (x *GetActor) Reset() {
 	*x = GetActor{}
-	mi := &file_mobula_v1_session_proto_msgTypes[18]
+	mi := &file_mobula_v1_session_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1890,7 +2586,7 @@ func (x *GetActor) String() string {
 func (*GetActor) ProtoMessage() {}
 
 func (x *GetActor) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[18]
+	mi := &file_mobula_v1_session_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1903,7 +2599,7 @@ func (x *GetActor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetActor.ProtoReflect.Descriptor instead.
 func (*GetActor) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{18}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetActor) GetName() string {
@@ -1939,7 +2635,7 @@ type KeyValue struct {
 
 func (x *KeyValue) Reset() {
 	*x = KeyValue{}
-	mi := &file_mobula_v1_session_proto_msgTypes[19]
+	mi := &file_mobula_v1_session_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2647,7 @@ func (x *KeyValue) String() string {
 func (*KeyValue) ProtoMessage() {}
 
 func (x *KeyValue) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[19]
+	mi := &file_mobula_v1_session_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2660,7 @@ func (x *KeyValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyValue.ProtoReflect.Descriptor instead.
 func (*KeyValue) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{19}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *KeyValue) GetOp() KeyValue_Op {
@@ -2011,7 +2707,7 @@ type ResourcesQuery struct {
 
 func (x *ResourcesQuery) Reset() {
 	*x = ResourcesQuery{}
-	mi := &file_mobula_v1_session_proto_msgTypes[20]
+	mi := &file_mobula_v1_session_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2719,7 @@ func (x *ResourcesQuery) String() string {
 func (*ResourcesQuery) ProtoMessage() {}
 
 func (x *ResourcesQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[20]
+	mi := &file_mobula_v1_session_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2732,7 @@ func (x *ResourcesQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResourcesQuery.ProtoReflect.Descriptor instead.
 func (*ResourcesQuery) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{20}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{28}
 }
 
 // ExplainTask asks why a task has not finished.
@@ -2050,7 +2746,7 @@ type ExplainTask struct {
 
 func (x *ExplainTask) Reset() {
 	*x = ExplainTask{}
-	mi := &file_mobula_v1_session_proto_msgTypes[21]
+	mi := &file_mobula_v1_session_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +2758,7 @@ func (x *ExplainTask) String() string {
 func (*ExplainTask) ProtoMessage() {}
 
 func (x *ExplainTask) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[21]
+	mi := &file_mobula_v1_session_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,7 +2771,7 @@ func (x *ExplainTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainTask.ProtoReflect.Descriptor instead.
 func (*ExplainTask) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{21}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExplainTask) GetObjectId() []byte {
@@ -2101,14 +2797,20 @@ type Reply struct {
 	// Free resources, name to units.
 	Available map[string]int64 `protobuf:"bytes,6,rep,name=available,proto3" json:"available,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// Text for people.
-	Text          string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
+	Text string `protobuf:"bytes,7,opt,name=text,proto3" json:"text,omitempty"`
+	// The encoded response of a StateCall.
+	State []byte `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"`
+	// Placement groups.
+	PlacementGroups []*PlacementGroupInfo `protobuf:"bytes,9,rep,name=placement_groups,json=placementGroups,proto3" json:"placement_groups,omitempty"`
+	// Actors with names.
+	NamedActors   []*NamedActor `protobuf:"bytes,10,rep,name=named_actors,json=namedActors,proto3" json:"named_actors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_mobula_v1_session_proto_msgTypes[22]
+	mi := &file_mobula_v1_session_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2822,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[22]
+	mi := &file_mobula_v1_session_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2835,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{22}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Reply) GetId() uint64 {
@@ -2185,20 +2887,43 @@ func (x *Reply) GetText() string {
 	return ""
 }
 
+func (x *Reply) GetState() []byte {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *Reply) GetPlacementGroups() []*PlacementGroupInfo {
+	if x != nil {
+		return x.PlacementGroups
+	}
+	return nil
+}
+
+func (x *Reply) GetNamedActors() []*NamedActor {
+	if x != nil {
+		return x.NamedActors
+	}
+	return nil
+}
+
 // ActorFound is an actor that GetActor found; the asking session has a hold on its handle.
 type ActorFound struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The actor, 16 bytes.
 	ActorId []byte `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
 	// Its class, "import/path.Type".
-	Class         string `protobuf:"bytes,2,opt,name=class,proto3" json:"class,omitempty"`
+	Class string `protobuf:"bytes,2,opt,name=class,proto3" json:"class,omitempty"`
+	// The template with which it was made, for a client that has not got its class.
+	Template      *Template `protobuf:"bytes,3,opt,name=template,proto3" json:"template,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ActorFound) Reset() {
 	*x = ActorFound{}
-	mi := &file_mobula_v1_session_proto_msgTypes[23]
+	mi := &file_mobula_v1_session_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2935,7 @@ func (x *ActorFound) String() string {
 func (*ActorFound) ProtoMessage() {}
 
 func (x *ActorFound) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[23]
+	mi := &file_mobula_v1_session_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2948,7 @@ func (x *ActorFound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorFound.ProtoReflect.Descriptor instead.
 func (*ActorFound) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{23}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ActorFound) GetActorId() []byte {
@@ -2238,6 +2963,13 @@ func (x *ActorFound) GetClass() string {
 		return x.Class
 	}
 	return ""
+}
+
+func (x *ActorFound) GetTemplate() *Template {
+	if x != nil {
+		return x.Template
+	}
+	return nil
 }
 
 // KeyValueEntry is one entry of the key-value table.
@@ -2255,7 +2987,7 @@ type KeyValueEntry struct {
 
 func (x *KeyValueEntry) Reset() {
 	*x = KeyValueEntry{}
-	mi := &file_mobula_v1_session_proto_msgTypes[24]
+	mi := &file_mobula_v1_session_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +2999,7 @@ func (x *KeyValueEntry) String() string {
 func (*KeyValueEntry) ProtoMessage() {}
 
 func (x *KeyValueEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[24]
+	mi := &file_mobula_v1_session_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +3012,7 @@ func (x *KeyValueEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyValueEntry.ProtoReflect.Descriptor instead.
 func (*KeyValueEntry) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{24}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *KeyValueEntry) GetKey() string {
@@ -2317,7 +3049,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_mobula_v1_session_proto_msgTypes[25]
+	mi := &file_mobula_v1_session_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2329,7 +3061,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[25]
+	mi := &file_mobula_v1_session_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2342,7 +3074,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{25}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Segment) GetSegment() uint32 {
@@ -2378,7 +3110,7 @@ type GrantRequest struct {
 
 func (x *GrantRequest) Reset() {
 	*x = GrantRequest{}
-	mi := &file_mobula_v1_session_proto_msgTypes[26]
+	mi := &file_mobula_v1_session_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2390,7 +3122,7 @@ func (x *GrantRequest) String() string {
 func (*GrantRequest) ProtoMessage() {}
 
 func (x *GrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[26]
+	mi := &file_mobula_v1_session_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2403,7 +3135,7 @@ func (x *GrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantRequest.ProtoReflect.Descriptor instead.
 func (*GrantRequest) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{26}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GrantRequest) GetId() uint64 {
@@ -2458,7 +3190,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_mobula_v1_session_proto_msgTypes[27]
+	mi := &file_mobula_v1_session_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +3202,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[27]
+	mi := &file_mobula_v1_session_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +3215,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{27}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Grant) GetId() uint64 {
@@ -2527,7 +3259,7 @@ type Freed struct {
 
 func (x *Freed) Reset() {
 	*x = Freed{}
-	mi := &file_mobula_v1_session_proto_msgTypes[28]
+	mi := &file_mobula_v1_session_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +3271,7 @@ func (x *Freed) String() string {
 func (*Freed) ProtoMessage() {}
 
 func (x *Freed) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[28]
+	mi := &file_mobula_v1_session_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +3284,7 @@ func (x *Freed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Freed.ProtoReflect.Descriptor instead.
 func (*Freed) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{28}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Freed) GetBlocks() []*Block {
@@ -2580,7 +3312,7 @@ type Unpin struct {
 
 func (x *Unpin) Reset() {
 	*x = Unpin{}
-	mi := &file_mobula_v1_session_proto_msgTypes[29]
+	mi := &file_mobula_v1_session_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +3324,7 @@ func (x *Unpin) String() string {
 func (*Unpin) ProtoMessage() {}
 
 func (x *Unpin) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[29]
+	mi := &file_mobula_v1_session_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +3337,7 @@ func (x *Unpin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unpin.ProtoReflect.Descriptor instead.
 func (*Unpin) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{29}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Unpin) GetObjectIds() []byte {
@@ -2626,7 +3358,7 @@ type SegmentGone struct {
 
 func (x *SegmentGone) Reset() {
 	*x = SegmentGone{}
-	mi := &file_mobula_v1_session_proto_msgTypes[30]
+	mi := &file_mobula_v1_session_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2638,7 +3370,7 @@ func (x *SegmentGone) String() string {
 func (*SegmentGone) ProtoMessage() {}
 
 func (x *SegmentGone) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[30]
+	mi := &file_mobula_v1_session_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2651,7 +3383,7 @@ func (x *SegmentGone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentGone.ProtoReflect.Descriptor instead.
 func (*SegmentGone) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{30}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SegmentGone) GetSegment() uint32 {
@@ -2672,7 +3404,7 @@ type Collect struct {
 
 func (x *Collect) Reset() {
 	*x = Collect{}
-	mi := &file_mobula_v1_session_proto_msgTypes[31]
+	mi := &file_mobula_v1_session_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2684,7 +3416,7 @@ func (x *Collect) String() string {
 func (*Collect) ProtoMessage() {}
 
 func (x *Collect) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[31]
+	mi := &file_mobula_v1_session_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2697,7 +3429,7 @@ func (x *Collect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Collect.ProtoReflect.Descriptor instead.
 func (*Collect) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{31}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Collect) GetHeldBytes() uint64 {
@@ -2750,7 +3482,7 @@ type Execute struct {
 
 func (x *Execute) Reset() {
 	*x = Execute{}
-	mi := &file_mobula_v1_session_proto_msgTypes[32]
+	mi := &file_mobula_v1_session_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2762,7 +3494,7 @@ func (x *Execute) String() string {
 func (*Execute) ProtoMessage() {}
 
 func (x *Execute) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[32]
+	mi := &file_mobula_v1_session_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2775,7 +3507,7 @@ func (x *Execute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Execute.ProtoReflect.Descriptor instead.
 func (*Execute) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{32}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Execute) GetHandle() uint64 {
@@ -2911,14 +3643,16 @@ type Done struct {
 	// Whether the actor ended itself in this call.
 	ExitActor bool `protobuf:"varint,5,opt,name=exit_actor,json=exitActor,proto3" json:"exit_actor,omitempty"`
 	// Names of the registered errors in the chain, for retry_exceptions.
-	ErrorNames    []string `protobuf:"bytes,6,rep,name=error_names,json=errorNames,proto3" json:"error_names,omitempty"`
+	ErrorNames []string `protobuf:"bytes,6,rep,name=error_names,json=errorNames,proto3" json:"error_names,omitempty"`
+	// Whether the process takes nothing new and ends after this.
+	ExitWorker    bool `protobuf:"varint,7,opt,name=exit_worker,json=exitWorker,proto3" json:"exit_worker,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_mobula_v1_session_proto_msgTypes[33]
+	mi := &file_mobula_v1_session_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +3664,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[33]
+	mi := &file_mobula_v1_session_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +3677,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{33}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Done) GetHandle() uint64 {
@@ -2988,6 +3722,143 @@ func (x *Done) GetErrorNames() []string {
 	return nil
 }
 
+func (x *Done) GetExitWorker() bool {
+	if x != nil {
+		return x.ExitWorker
+	}
+	return false
+}
+
+// Yield gives the node one item of a stream while its task runs. Object 0 of the task is the stream itself: it resolves to the number of items
+// when the task is done, or to its error. Item i, from 1, is object i; the submitter has a hold on each and is told of it by a Result with its
+// index. An item that the node has from an earlier attempt stays as it is.
+type Yield struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's number.
+	Handle uint64 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	// Index of the item, from 1, without gaps.
+	Index uint32 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// The encoded Value of the item.
+	Value         []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Yield) Reset() {
+	*x = Yield{}
+	mi := &file_mobula_v1_session_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Yield) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Yield) ProtoMessage() {}
+
+func (x *Yield) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_session_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Yield.ProtoReflect.Descriptor instead.
+func (*Yield) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Yield) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *Yield) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Yield) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+// Consumed says how far a stream with generator_backpressure was read. The producer pauses when it is as many items ahead as that option says.
+type Consumed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The stream, object 0 of its task, 20 bytes; from a client.
+	ObjectId []byte `protobuf:"bytes,1,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	// Items that were read in all.
+	Items uint64 `protobuf:"varint,2,opt,name=items,proto3" json:"items,omitempty"`
+	// The node's number of the task; to a worker.
+	Handle        uint64 `protobuf:"varint,3,opt,name=handle,proto3" json:"handle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Consumed) Reset() {
+	*x = Consumed{}
+	mi := &file_mobula_v1_session_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Consumed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Consumed) ProtoMessage() {}
+
+func (x *Consumed) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_session_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Consumed.ProtoReflect.Descriptor instead.
+func (*Consumed) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Consumed) GetObjectId() []byte {
+	if x != nil {
+		return x.ObjectId
+	}
+	return nil
+}
+
+func (x *Consumed) GetItems() uint64 {
+	if x != nil {
+		return x.Items
+	}
+	return 0
+}
+
+func (x *Consumed) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
 // Blocked says that a running task waits in get, and gives back what stands behind it in its lane.
 type Blocked struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3001,7 +3872,7 @@ type Blocked struct {
 
 func (x *Blocked) Reset() {
 	*x = Blocked{}
-	mi := &file_mobula_v1_session_proto_msgTypes[34]
+	mi := &file_mobula_v1_session_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3884,7 @@ func (x *Blocked) String() string {
 func (*Blocked) ProtoMessage() {}
 
 func (x *Blocked) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[34]
+	mi := &file_mobula_v1_session_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3897,7 @@ func (x *Blocked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blocked.ProtoReflect.Descriptor instead.
 func (*Blocked) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{34}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Blocked) GetHandle() uint64 {
@@ -3054,7 +3925,7 @@ type Unblocked struct {
 
 func (x *Unblocked) Reset() {
 	*x = Unblocked{}
-	mi := &file_mobula_v1_session_proto_msgTypes[35]
+	mi := &file_mobula_v1_session_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3066,7 +3937,7 @@ func (x *Unblocked) String() string {
 func (*Unblocked) ProtoMessage() {}
 
 func (x *Unblocked) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[35]
+	mi := &file_mobula_v1_session_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3079,7 +3950,7 @@ func (x *Unblocked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unblocked.ProtoReflect.Descriptor instead.
 func (*Unblocked) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{35}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Unblocked) GetHandle() uint64 {
@@ -3100,7 +3971,7 @@ type Revoke struct {
 
 func (x *Revoke) Reset() {
 	*x = Revoke{}
-	mi := &file_mobula_v1_session_proto_msgTypes[36]
+	mi := &file_mobula_v1_session_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3112,7 +3983,7 @@ func (x *Revoke) String() string {
 func (*Revoke) ProtoMessage() {}
 
 func (x *Revoke) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[36]
+	mi := &file_mobula_v1_session_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3125,7 +3996,7 @@ func (x *Revoke) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revoke.ProtoReflect.Descriptor instead.
 func (*Revoke) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{36}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Revoke) GetLane() uint32 {
@@ -3148,7 +4019,7 @@ type Revoked struct {
 
 func (x *Revoked) Reset() {
 	*x = Revoked{}
-	mi := &file_mobula_v1_session_proto_msgTypes[37]
+	mi := &file_mobula_v1_session_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3160,7 +4031,7 @@ func (x *Revoked) String() string {
 func (*Revoked) ProtoMessage() {}
 
 func (x *Revoked) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[37]
+	mi := &file_mobula_v1_session_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3173,7 +4044,7 @@ func (x *Revoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revoked.ProtoReflect.Descriptor instead.
 func (*Revoked) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{37}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Revoked) GetLane() uint32 {
@@ -3203,7 +4074,7 @@ type CancelTask struct {
 
 func (x *CancelTask) Reset() {
 	*x = CancelTask{}
-	mi := &file_mobula_v1_session_proto_msgTypes[38]
+	mi := &file_mobula_v1_session_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +4086,7 @@ func (x *CancelTask) String() string {
 func (*CancelTask) ProtoMessage() {}
 
 func (x *CancelTask) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[38]
+	mi := &file_mobula_v1_session_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3228,7 +4099,7 @@ func (x *CancelTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTask.ProtoReflect.Descriptor instead.
 func (*CancelTask) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{38}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CancelTask) GetHandle() uint64 {
@@ -3256,7 +4127,7 @@ type ActorGone struct {
 
 func (x *ActorGone) Reset() {
 	*x = ActorGone{}
-	mi := &file_mobula_v1_session_proto_msgTypes[39]
+	mi := &file_mobula_v1_session_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3268,7 +4139,7 @@ func (x *ActorGone) String() string {
 func (*ActorGone) ProtoMessage() {}
 
 func (x *ActorGone) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[39]
+	mi := &file_mobula_v1_session_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3281,7 +4152,7 @@ func (x *ActorGone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorGone.ProtoReflect.Descriptor instead.
 func (*ActorGone) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{39}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ActorGone) GetActorId() []byte {
@@ -3302,7 +4173,7 @@ type Exit struct {
 
 func (x *Exit) Reset() {
 	*x = Exit{}
-	mi := &file_mobula_v1_session_proto_msgTypes[40]
+	mi := &file_mobula_v1_session_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3314,7 +4185,7 @@ func (x *Exit) String() string {
 func (*Exit) ProtoMessage() {}
 
 func (x *Exit) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_session_proto_msgTypes[40]
+	mi := &file_mobula_v1_session_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3327,7 +4198,7 @@ func (x *Exit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exit.ProtoReflect.Descriptor instead.
 func (*Exit) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_session_proto_rawDescGZIP(), []int{40}
+	return file_mobula_v1_session_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Exit) GetReason() string {
@@ -3465,14 +4336,58 @@ const file_mobula_v1_session_proto_rawDesc = "" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vKIND_STDOUT\x10\x01\x12\x0f\n" +
 	"\vKIND_STDERR\x10\x02\x12\x10\n" +
-	"\fKIND_WARNING\x10\x03\"\xf6\x01\n" +
+	"\fKIND_WARNING\x10\x03\"\xf6\x04\n" +
 	"\x05Query\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x122\n" +
 	"\tget_actor\x18\x02 \x01(\v2\x13.mobula.v1.GetActorH\x00R\bgetActor\x122\n" +
 	"\tkey_value\x18\x03 \x01(\v2\x13.mobula.v1.KeyValueH\x00R\bkeyValue\x129\n" +
 	"\tresources\x18\x04 \x01(\v2\x19.mobula.v1.ResourcesQueryH\x00R\tresources\x122\n" +
-	"\aexplain\x18\x05 \x01(\v2\x16.mobula.v1.ExplainTaskH\x00R\aexplainB\x06\n" +
-	"\x04kind\"<\n" +
+	"\aexplain\x18\x05 \x01(\v2\x16.mobula.v1.ExplainTaskH\x00R\aexplain\x12,\n" +
+	"\x05state\x18\x06 \x01(\v2\x14.mobula.v1.StateCallH\x00R\x05state\x12W\n" +
+	"\x16create_placement_group\x18\a \x01(\v2\x1f.mobula.v1.CreatePlacementGroupH\x00R\x14createPlacementGroup\x12W\n" +
+	"\x16remove_placement_group\x18\b \x01(\v2\x1f.mobula.v1.RemovePlacementGroupH\x00R\x14removePlacementGroup\x12T\n" +
+	"\x15list_placement_groups\x18\t \x01(\v2\x1e.mobula.v1.ListPlacementGroupsH\x00R\x13listPlacementGroups\x12H\n" +
+	"\x11list_named_actors\x18\n" +
+	" \x01(\v2\x1a.mobula.v1.ListNamedActorsH\x00R\x0flistNamedActorsB\x06\n" +
+	"\x04kind\"=\n" +
+	"\tStateCall\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\x18\n" +
+	"\arequest\x18\x02 \x01(\fR\arequest\"\xe0\x01\n" +
+	"\x14CreatePlacementGroup\x12,\n" +
+	"\x12placement_group_id\x18\x01 \x01(\fR\x10placementGroupId\x12+\n" +
+	"\abundles\x18\x02 \x03(\v2\x11.mobula.v1.BundleR\abundles\x12=\n" +
+	"\bstrategy\x18\x03 \x01(\x0e2!.mobula.v1.PlacementGroupStrategyR\bstrategy\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x1a\n" +
+	"\bdetached\x18\x05 \x01(\bR\bdetached\"\x86\x01\n" +
+	"\x06Bundle\x12>\n" +
+	"\tresources\x18\x01 \x03(\v2 .mobula.v1.Bundle.ResourcesEntryR\tresources\x1a<\n" +
+	"\x0eResourcesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"D\n" +
+	"\x14RemovePlacementGroup\x12,\n" +
+	"\x12placement_group_id\x18\x01 \x01(\fR\x10placementGroupId\"W\n" +
+	"\x13ListPlacementGroups\x12,\n" +
+	"\x12placement_group_id\x18\x01 \x01(\fR\x10placementGroupId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x91\x03\n" +
+	"\x12PlacementGroupInfo\x12,\n" +
+	"\x12placement_group_id\x18\x01 \x01(\fR\x10placementGroupId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12=\n" +
+	"\bstrategy\x18\x03 \x01(\x0e2!.mobula.v1.PlacementGroupStrategyR\bstrategy\x129\n" +
+	"\x05state\x18\x04 \x01(\x0e2#.mobula.v1.PlacementGroupInfo.StateR\x05state\x12+\n" +
+	"\abundles\x18\x05 \x03(\v2\x11.mobula.v1.BundleR\abundles\x12!\n" +
+	"\fbundle_nodes\x18\x06 \x03(\fR\vbundleNodes\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\"W\n" +
+	"\x05State\x12\x15\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rSTATE_PENDING\x10\x01\x12\x11\n" +
+	"\rSTATE_CREATED\x10\x02\x12\x11\n" +
+	"\rSTATE_REMOVED\x10\x03\"8\n" +
+	"\x0fListNamedActors\x12%\n" +
+	"\x0eall_namespaces\x18\x01 \x01(\bR\rallNamespaces\">\n" +
+	"\n" +
+	"NamedActor\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\"<\n" +
 	"\bGetActor\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\"\x8e\x02\n" +
@@ -3494,7 +4409,7 @@ const file_mobula_v1_session_proto_rawDesc = "" +
 	"\aOP_LIST\x10\x06\"\x10\n" +
 	"\x0eResourcesQuery\"*\n" +
 	"\vExplainTask\x12\x1b\n" +
-	"\tobject_id\x18\x01 \x01(\fR\bobjectId\"\xa3\x03\n" +
+	"\tobject_id\x18\x01 \x01(\fR\bobjectId\"\xbd\x04\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
 	"\x05error\x18\x02 \x01(\v2\x15.mobula.v1.ErrorValueR\x05error\x12+\n" +
@@ -3502,18 +4417,23 @@ const file_mobula_v1_session_proto_rawDesc = "" +
 	"\aentries\x18\x04 \x03(\v2\x18.mobula.v1.KeyValueEntryR\aentries\x121\n" +
 	"\x05total\x18\x05 \x03(\v2\x1b.mobula.v1.Reply.TotalEntryR\x05total\x12=\n" +
 	"\tavailable\x18\x06 \x03(\v2\x1f.mobula.v1.Reply.AvailableEntryR\tavailable\x12\x12\n" +
-	"\x04text\x18\a \x01(\tR\x04text\x1a8\n" +
+	"\x04text\x18\a \x01(\tR\x04text\x12\x14\n" +
+	"\x05state\x18\b \x01(\fR\x05state\x12H\n" +
+	"\x10placement_groups\x18\t \x03(\v2\x1d.mobula.v1.PlacementGroupInfoR\x0fplacementGroups\x128\n" +
+	"\fnamed_actors\x18\n" +
+	" \x03(\v2\x15.mobula.v1.NamedActorR\vnamedActors\x1a8\n" +
 	"\n" +
 	"TotalEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a<\n" +
 	"\x0eAvailableEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"=\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"n\n" +
 	"\n" +
 	"ActorFound\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\x12\x14\n" +
-	"\x05class\x18\x02 \x01(\tR\x05class\"Q\n" +
+	"\x05class\x18\x02 \x01(\tR\x05class\x12/\n" +
+	"\btemplate\x18\x03 \x01(\v2\x13.mobula.v1.TemplateR\btemplate\"Q\n" +
 	"\rKeyValueEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x18\n" +
@@ -3568,7 +4488,7 @@ const file_mobula_v1_session_proto_rawDesc = "" +
 	"\tqueued_ns\x18\x11 \x01(\x03R\bqueuedNs\x1a<\n" +
 	"\x0eResourcesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xa7\x01\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xc8\x01\n" +
 	"\x04Done\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x18\n" +
 	"\aresults\x18\x02 \x03(\fR\aresults\x12\x16\n" +
@@ -3577,7 +4497,17 @@ const file_mobula_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"exit_actor\x18\x05 \x01(\bR\texitActor\x12\x1f\n" +
 	"\verror_names\x18\x06 \x03(\tR\n" +
-	"errorNames\"=\n" +
+	"errorNames\x12\x1f\n" +
+	"\vexit_worker\x18\a \x01(\bR\n" +
+	"exitWorker\"K\n" +
+	"\x05Yield\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\"U\n" +
+	"\bConsumed\x12\x1b\n" +
+	"\tobject_id\x18\x01 \x01(\fR\bobjectId\x12\x14\n" +
+	"\x05items\x18\x02 \x01(\x04R\x05items\x12\x16\n" +
+	"\x06handle\x18\x03 \x01(\x04R\x06handle\"=\n" +
 	"\aBlocked\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x1a\n" +
 	"\breturned\x18\x02 \x03(\x04R\breturned\"#\n" +
@@ -3595,7 +4525,7 @@ const file_mobula_v1_session_proto_rawDesc = "" +
 	"\tActorGone\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\"\x1e\n" +
 	"\x04Exit\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason*\xce\x06\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason*\xfd\x06\n" +
 	"\tFrameKind\x12\x1a\n" +
 	"\x16FRAME_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10FRAME_KIND_HELLO\x10\x01\x12\x16\n" +
@@ -3616,7 +4546,8 @@ const file_mobula_v1_session_proto_rawDesc = "" +
 	"\x11FRAME_KIND_RESULT\x10\x12\x12\x14\n" +
 	"\x10FRAME_KIND_QUERY\x10\x13\x12\x14\n" +
 	"\x10FRAME_KIND_REPLY\x10\x14\x12\x15\n" +
-	"\x11FRAME_KIND_NOTICE\x10\x15\x12\x16\n" +
+	"\x11FRAME_KIND_NOTICE\x10\x15\x12\x17\n" +
+	"\x13FRAME_KIND_CONSUMED\x10\x16\x12\x16\n" +
 	"\x12FRAME_KIND_SEGMENT\x10 \x12\x1c\n" +
 	"\x18FRAME_KIND_GRANT_REQUEST\x10!\x12\x14\n" +
 	"\x10FRAME_KIND_GRANT\x10\"\x12\x14\n" +
@@ -3632,11 +4563,18 @@ const file_mobula_v1_session_proto_rawDesc = "" +
 	"\x12FRAME_KIND_REVOKED\x105\x12\x1a\n" +
 	"\x16FRAME_KIND_CANCEL_TASK\x106\x12\x13\n" +
 	"\x0fFRAME_KIND_EXIT\x107\x12\x19\n" +
-	"\x15FRAME_KIND_ACTOR_GONE\x108*>\n" +
+	"\x15FRAME_KIND_ACTOR_GONE\x108\x12\x14\n" +
+	"\x10FRAME_KIND_YIELD\x109*>\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROLE_DRIVER\x10\x01\x12\x0f\n" +
-	"\vROLE_WORKER\x10\x02B5Z3github.com/mobula-dev/mobula/gen/mobula/v1;mobulav1b\x06proto3"
+	"\vROLE_WORKER\x10\x02*\xe0\x01\n" +
+	"\x16PlacementGroupStrategy\x12(\n" +
+	"$PLACEMENT_GROUP_STRATEGY_UNSPECIFIED\x10\x00\x12!\n" +
+	"\x1dPLACEMENT_GROUP_STRATEGY_PACK\x10\x01\x12#\n" +
+	"\x1fPLACEMENT_GROUP_STRATEGY_SPREAD\x10\x02\x12(\n" +
+	"$PLACEMENT_GROUP_STRATEGY_STRICT_PACK\x10\x03\x12*\n" +
+	"&PLACEMENT_GROUP_STRATEGY_STRICT_SPREAD\x10\x04B5Z3github.com/mobula-dev/mobula/gen/mobula/v1;mobulav1b\x06proto3"
 
 var (
 	file_mobula_v1_session_proto_rawDescOnce sync.Once
@@ -3650,92 +4588,120 @@ func file_mobula_v1_session_proto_rawDescGZIP() []byte {
 	return file_mobula_v1_session_proto_rawDescData
 }
 
-var file_mobula_v1_session_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_mobula_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_mobula_v1_session_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_mobula_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_mobula_v1_session_proto_goTypes = []any{
-	(FrameKind)(0),         // 0: mobula.v1.FrameKind
-	(Role)(0),              // 1: mobula.v1.Role
-	(Notice_Kind)(0),       // 2: mobula.v1.Notice.Kind
-	(KeyValue_Op)(0),       // 3: mobula.v1.KeyValue.Op
-	(*FunctionInfo)(nil),   // 4: mobula.v1.FunctionInfo
-	(*Hello)(nil),          // 5: mobula.v1.Hello
-	(*Limits)(nil),         // 6: mobula.v1.Limits
-	(*Welcome)(nil),        // 7: mobula.v1.Welcome
-	(*Refused)(nil),        // 8: mobula.v1.Refused
-	(*Goodbye)(nil),        // 9: mobula.v1.Goodbye
-	(*CallSite)(nil),       // 10: mobula.v1.CallSite
-	(*Submit)(nil),         // 11: mobula.v1.Submit
-	(*Put)(nil),            // 12: mobula.v1.Put
-	(*Hold)(nil),           // 13: mobula.v1.Hold
-	(*Release)(nil),        // 14: mobula.v1.Release
-	(*Get)(nil),            // 15: mobula.v1.Get
-	(*Cancel)(nil),         // 16: mobula.v1.Cancel
-	(*KillActor)(nil),      // 17: mobula.v1.KillActor
-	(*Credit)(nil),         // 18: mobula.v1.Credit
-	(*Result)(nil),         // 19: mobula.v1.Result
-	(*Notice)(nil),         // 20: mobula.v1.Notice
-	(*Query)(nil),          // 21: mobula.v1.Query
-	(*GetActor)(nil),       // 22: mobula.v1.GetActor
-	(*KeyValue)(nil),       // 23: mobula.v1.KeyValue
-	(*ResourcesQuery)(nil), // 24: mobula.v1.ResourcesQuery
-	(*ExplainTask)(nil),    // 25: mobula.v1.ExplainTask
-	(*Reply)(nil),          // 26: mobula.v1.Reply
-	(*ActorFound)(nil),     // 27: mobula.v1.ActorFound
-	(*KeyValueEntry)(nil),  // 28: mobula.v1.KeyValueEntry
-	(*Segment)(nil),        // 29: mobula.v1.Segment
-	(*GrantRequest)(nil),   // 30: mobula.v1.GrantRequest
-	(*Grant)(nil),          // 31: mobula.v1.Grant
-	(*Freed)(nil),          // 32: mobula.v1.Freed
-	(*Unpin)(nil),          // 33: mobula.v1.Unpin
-	(*SegmentGone)(nil),    // 34: mobula.v1.SegmentGone
-	(*Collect)(nil),        // 35: mobula.v1.Collect
-	(*Execute)(nil),        // 36: mobula.v1.Execute
-	(*Done)(nil),           // 37: mobula.v1.Done
-	(*Blocked)(nil),        // 38: mobula.v1.Blocked
-	(*Unblocked)(nil),      // 39: mobula.v1.Unblocked
-	(*Revoke)(nil),         // 40: mobula.v1.Revoke
-	(*Revoked)(nil),        // 41: mobula.v1.Revoked
-	(*CancelTask)(nil),     // 42: mobula.v1.CancelTask
-	(*ActorGone)(nil),      // 43: mobula.v1.ActorGone
-	(*Exit)(nil),           // 44: mobula.v1.Exit
-	nil,                    // 45: mobula.v1.Hello.WorkerEnvEntry
-	nil,                    // 46: mobula.v1.Reply.TotalEntry
-	nil,                    // 47: mobula.v1.Reply.AvailableEntry
-	nil,                    // 48: mobula.v1.Execute.ResourcesEntry
-	(Language)(0),          // 49: mobula.v1.Language
-	(*ErrorValue)(nil),     // 50: mobula.v1.ErrorValue
-	(*RefArg)(nil),         // 51: mobula.v1.RefArg
-	(*Block)(nil),          // 52: mobula.v1.Block
-	(*ResolvedArg)(nil),    // 53: mobula.v1.ResolvedArg
+	(FrameKind)(0),                // 0: mobula.v1.FrameKind
+	(Role)(0),                     // 1: mobula.v1.Role
+	(PlacementGroupStrategy)(0),   // 2: mobula.v1.PlacementGroupStrategy
+	(Notice_Kind)(0),              // 3: mobula.v1.Notice.Kind
+	(PlacementGroupInfo_State)(0), // 4: mobula.v1.PlacementGroupInfo.State
+	(KeyValue_Op)(0),              // 5: mobula.v1.KeyValue.Op
+	(*FunctionInfo)(nil),          // 6: mobula.v1.FunctionInfo
+	(*Hello)(nil),                 // 7: mobula.v1.Hello
+	(*Limits)(nil),                // 8: mobula.v1.Limits
+	(*Welcome)(nil),               // 9: mobula.v1.Welcome
+	(*Refused)(nil),               // 10: mobula.v1.Refused
+	(*Goodbye)(nil),               // 11: mobula.v1.Goodbye
+	(*CallSite)(nil),              // 12: mobula.v1.CallSite
+	(*Submit)(nil),                // 13: mobula.v1.Submit
+	(*Put)(nil),                   // 14: mobula.v1.Put
+	(*Hold)(nil),                  // 15: mobula.v1.Hold
+	(*Release)(nil),               // 16: mobula.v1.Release
+	(*Get)(nil),                   // 17: mobula.v1.Get
+	(*Cancel)(nil),                // 18: mobula.v1.Cancel
+	(*KillActor)(nil),             // 19: mobula.v1.KillActor
+	(*Credit)(nil),                // 20: mobula.v1.Credit
+	(*Result)(nil),                // 21: mobula.v1.Result
+	(*Notice)(nil),                // 22: mobula.v1.Notice
+	(*Query)(nil),                 // 23: mobula.v1.Query
+	(*StateCall)(nil),             // 24: mobula.v1.StateCall
+	(*CreatePlacementGroup)(nil),  // 25: mobula.v1.CreatePlacementGroup
+	(*Bundle)(nil),                // 26: mobula.v1.Bundle
+	(*RemovePlacementGroup)(nil),  // 27: mobula.v1.RemovePlacementGroup
+	(*ListPlacementGroups)(nil),   // 28: mobula.v1.ListPlacementGroups
+	(*PlacementGroupInfo)(nil),    // 29: mobula.v1.PlacementGroupInfo
+	(*ListNamedActors)(nil),       // 30: mobula.v1.ListNamedActors
+	(*NamedActor)(nil),            // 31: mobula.v1.NamedActor
+	(*GetActor)(nil),              // 32: mobula.v1.GetActor
+	(*KeyValue)(nil),              // 33: mobula.v1.KeyValue
+	(*ResourcesQuery)(nil),        // 34: mobula.v1.ResourcesQuery
+	(*ExplainTask)(nil),           // 35: mobula.v1.ExplainTask
+	(*Reply)(nil),                 // 36: mobula.v1.Reply
+	(*ActorFound)(nil),            // 37: mobula.v1.ActorFound
+	(*KeyValueEntry)(nil),         // 38: mobula.v1.KeyValueEntry
+	(*Segment)(nil),               // 39: mobula.v1.Segment
+	(*GrantRequest)(nil),          // 40: mobula.v1.GrantRequest
+	(*Grant)(nil),                 // 41: mobula.v1.Grant
+	(*Freed)(nil),                 // 42: mobula.v1.Freed
+	(*Unpin)(nil),                 // 43: mobula.v1.Unpin
+	(*SegmentGone)(nil),           // 44: mobula.v1.SegmentGone
+	(*Collect)(nil),               // 45: mobula.v1.Collect
+	(*Execute)(nil),               // 46: mobula.v1.Execute
+	(*Done)(nil),                  // 47: mobula.v1.Done
+	(*Yield)(nil),                 // 48: mobula.v1.Yield
+	(*Consumed)(nil),              // 49: mobula.v1.Consumed
+	(*Blocked)(nil),               // 50: mobula.v1.Blocked
+	(*Unblocked)(nil),             // 51: mobula.v1.Unblocked
+	(*Revoke)(nil),                // 52: mobula.v1.Revoke
+	(*Revoked)(nil),               // 53: mobula.v1.Revoked
+	(*CancelTask)(nil),            // 54: mobula.v1.CancelTask
+	(*ActorGone)(nil),             // 55: mobula.v1.ActorGone
+	(*Exit)(nil),                  // 56: mobula.v1.Exit
+	nil,                           // 57: mobula.v1.Hello.WorkerEnvEntry
+	nil,                           // 58: mobula.v1.Bundle.ResourcesEntry
+	nil,                           // 59: mobula.v1.Reply.TotalEntry
+	nil,                           // 60: mobula.v1.Reply.AvailableEntry
+	nil,                           // 61: mobula.v1.Execute.ResourcesEntry
+	(Language)(0),                 // 62: mobula.v1.Language
+	(*ErrorValue)(nil),            // 63: mobula.v1.ErrorValue
+	(*RefArg)(nil),                // 64: mobula.v1.RefArg
+	(*Template)(nil),              // 65: mobula.v1.Template
+	(*Block)(nil),                 // 66: mobula.v1.Block
+	(*ResolvedArg)(nil),           // 67: mobula.v1.ResolvedArg
 }
 var file_mobula_v1_session_proto_depIdxs = []int32{
 	1,  // 0: mobula.v1.Hello.role:type_name -> mobula.v1.Role
-	49, // 1: mobula.v1.Hello.language:type_name -> mobula.v1.Language
-	4,  // 2: mobula.v1.Hello.functions:type_name -> mobula.v1.FunctionInfo
-	45, // 3: mobula.v1.Hello.worker_env:type_name -> mobula.v1.Hello.WorkerEnvEntry
-	6,  // 4: mobula.v1.Welcome.limits:type_name -> mobula.v1.Limits
-	50, // 5: mobula.v1.Refused.error:type_name -> mobula.v1.ErrorValue
-	51, // 6: mobula.v1.Submit.ref_args:type_name -> mobula.v1.RefArg
-	2,  // 7: mobula.v1.Notice.kind:type_name -> mobula.v1.Notice.Kind
-	22, // 8: mobula.v1.Query.get_actor:type_name -> mobula.v1.GetActor
-	23, // 9: mobula.v1.Query.key_value:type_name -> mobula.v1.KeyValue
-	24, // 10: mobula.v1.Query.resources:type_name -> mobula.v1.ResourcesQuery
-	25, // 11: mobula.v1.Query.explain:type_name -> mobula.v1.ExplainTask
-	3,  // 12: mobula.v1.KeyValue.op:type_name -> mobula.v1.KeyValue.Op
-	50, // 13: mobula.v1.Reply.error:type_name -> mobula.v1.ErrorValue
-	27, // 14: mobula.v1.Reply.actor:type_name -> mobula.v1.ActorFound
-	28, // 15: mobula.v1.Reply.entries:type_name -> mobula.v1.KeyValueEntry
-	46, // 16: mobula.v1.Reply.total:type_name -> mobula.v1.Reply.TotalEntry
-	47, // 17: mobula.v1.Reply.available:type_name -> mobula.v1.Reply.AvailableEntry
-	50, // 18: mobula.v1.Grant.error:type_name -> mobula.v1.ErrorValue
-	52, // 19: mobula.v1.Freed.blocks:type_name -> mobula.v1.Block
-	53, // 20: mobula.v1.Execute.resolved:type_name -> mobula.v1.ResolvedArg
-	48, // 21: mobula.v1.Execute.resources:type_name -> mobula.v1.Execute.ResourcesEntry
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	62, // 1: mobula.v1.Hello.language:type_name -> mobula.v1.Language
+	6,  // 2: mobula.v1.Hello.functions:type_name -> mobula.v1.FunctionInfo
+	57, // 3: mobula.v1.Hello.worker_env:type_name -> mobula.v1.Hello.WorkerEnvEntry
+	8,  // 4: mobula.v1.Welcome.limits:type_name -> mobula.v1.Limits
+	63, // 5: mobula.v1.Refused.error:type_name -> mobula.v1.ErrorValue
+	64, // 6: mobula.v1.Submit.ref_args:type_name -> mobula.v1.RefArg
+	3,  // 7: mobula.v1.Notice.kind:type_name -> mobula.v1.Notice.Kind
+	32, // 8: mobula.v1.Query.get_actor:type_name -> mobula.v1.GetActor
+	33, // 9: mobula.v1.Query.key_value:type_name -> mobula.v1.KeyValue
+	34, // 10: mobula.v1.Query.resources:type_name -> mobula.v1.ResourcesQuery
+	35, // 11: mobula.v1.Query.explain:type_name -> mobula.v1.ExplainTask
+	24, // 12: mobula.v1.Query.state:type_name -> mobula.v1.StateCall
+	25, // 13: mobula.v1.Query.create_placement_group:type_name -> mobula.v1.CreatePlacementGroup
+	27, // 14: mobula.v1.Query.remove_placement_group:type_name -> mobula.v1.RemovePlacementGroup
+	28, // 15: mobula.v1.Query.list_placement_groups:type_name -> mobula.v1.ListPlacementGroups
+	30, // 16: mobula.v1.Query.list_named_actors:type_name -> mobula.v1.ListNamedActors
+	26, // 17: mobula.v1.CreatePlacementGroup.bundles:type_name -> mobula.v1.Bundle
+	2,  // 18: mobula.v1.CreatePlacementGroup.strategy:type_name -> mobula.v1.PlacementGroupStrategy
+	58, // 19: mobula.v1.Bundle.resources:type_name -> mobula.v1.Bundle.ResourcesEntry
+	2,  // 20: mobula.v1.PlacementGroupInfo.strategy:type_name -> mobula.v1.PlacementGroupStrategy
+	4,  // 21: mobula.v1.PlacementGroupInfo.state:type_name -> mobula.v1.PlacementGroupInfo.State
+	26, // 22: mobula.v1.PlacementGroupInfo.bundles:type_name -> mobula.v1.Bundle
+	5,  // 23: mobula.v1.KeyValue.op:type_name -> mobula.v1.KeyValue.Op
+	63, // 24: mobula.v1.Reply.error:type_name -> mobula.v1.ErrorValue
+	37, // 25: mobula.v1.Reply.actor:type_name -> mobula.v1.ActorFound
+	38, // 26: mobula.v1.Reply.entries:type_name -> mobula.v1.KeyValueEntry
+	59, // 27: mobula.v1.Reply.total:type_name -> mobula.v1.Reply.TotalEntry
+	60, // 28: mobula.v1.Reply.available:type_name -> mobula.v1.Reply.AvailableEntry
+	29, // 29: mobula.v1.Reply.placement_groups:type_name -> mobula.v1.PlacementGroupInfo
+	31, // 30: mobula.v1.Reply.named_actors:type_name -> mobula.v1.NamedActor
+	65, // 31: mobula.v1.ActorFound.template:type_name -> mobula.v1.Template
+	63, // 32: mobula.v1.Grant.error:type_name -> mobula.v1.ErrorValue
+	66, // 33: mobula.v1.Freed.blocks:type_name -> mobula.v1.Block
+	67, // 34: mobula.v1.Execute.resolved:type_name -> mobula.v1.ResolvedArg
+	61, // 35: mobula.v1.Execute.resources:type_name -> mobula.v1.Execute.ResourcesEntry
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_mobula_v1_session_proto_init() }
@@ -3750,14 +4716,19 @@ func file_mobula_v1_session_proto_init() {
 		(*Query_KeyValue)(nil),
 		(*Query_Resources)(nil),
 		(*Query_Explain)(nil),
+		(*Query_State)(nil),
+		(*Query_CreatePlacementGroup)(nil),
+		(*Query_RemovePlacementGroup)(nil),
+		(*Query_ListPlacementGroups)(nil),
+		(*Query_ListNamedActors)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mobula_v1_session_proto_rawDesc), len(file_mobula_v1_session_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   45,
+			NumEnums:      6,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -717,7 +717,12 @@ type Template struct {
 	// Options that apply to each call.
 	Options *Options `protobuf:"bytes,7,opt,name=options,proto3" json:"options,omitempty"`
 	// Class of the actor that is made or called, "import/path.Type"; empty for a function.
-	Class         string `protobuf:"bytes,8,opt,name=class,proto3" json:"class,omitempty"`
+	Class string `protobuf:"bytes,8,opt,name=class,proto3" json:"class,omitempty"`
+	// Object whose value is the code of the function or class, 20 bytes, for a language that ships code by value: a worker gets it when it
+	// first needs it, and the node holds it for as long as the template can be used. Empty when name says where the code is.
+	Definition []byte `protobuf:"bytes,9,opt,name=definition,proto3" json:"definition,omitempty"`
+	// Whether results must be readable in every language: what only the function's own language could read is an error then.
+	Portable      bool `protobuf:"varint,10,opt,name=portable,proto3" json:"portable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -806,6 +811,20 @@ func (x *Template) GetClass() string {
 		return x.Class
 	}
 	return ""
+}
+
+func (x *Template) GetDefinition() []byte {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
+func (x *Template) GetPortable() bool {
+	if x != nil {
+		return x.Portable
+	}
+	return false
 }
 
 // RefArg is an argument that is a ref: the node waits for it and the worker gets its value.
@@ -1181,7 +1200,7 @@ const file_mobula_v1_task_proto_rawDesc = "" +
 	"\f_max_retriesB\x0f\n" +
 	"\r_max_restartsB\x13\n" +
 	"\x11_max_task_retriesB\x14\n" +
-	"\x12_max_pending_calls\"\x93\x02\n" +
+	"\x12_max_pending_calls\"\xcf\x02\n" +
 	"\bTemplate\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.mobula.v1.TemplateKindR\x04kind\x12\x12\n" +
@@ -1191,7 +1210,12 @@ const file_mobula_v1_task_proto_rawDesc = "" +
 	"\vnum_returns\x18\x06 \x01(\rR\n" +
 	"numReturns\x12,\n" +
 	"\aoptions\x18\a \x01(\v2\x12.mobula.v1.OptionsR\aoptions\x12\x14\n" +
-	"\x05class\x18\b \x01(\tR\x05class\"A\n" +
+	"\x05class\x18\b \x01(\tR\x05class\x12\x1e\n" +
+	"\n" +
+	"definition\x18\t \x01(\fR\n" +
+	"definition\x12\x1a\n" +
+	"\bportable\x18\n" +
+	" \x01(\bR\bportable\"A\n" +
 	"\x06RefArg\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\rR\bposition\x12\x1b\n" +
 	"\tobject_id\x18\x02 \x01(\fR\bobjectId\"?\n" +

@@ -132,6 +132,12 @@ const (
 	ErrorKind_ERROR_KIND_UNAVAILABLE ErrorKind = 22
 	// The job or session ended before the work did.
 	ErrorKind_ERROR_KIND_SESSION_CLOSED ErrorKind = 23
+	// The process was ended because the machine, or its share of it, ran out of memory.
+	ErrorKind_ERROR_KIND_OUT_OF_MEMORY ErrorKind = 24
+	// The runtime environment of the task or actor could not be made.
+	ErrorKind_ERROR_KIND_RUNTIME_ENV ErrorKind = 25
+	// The placement group in which the work was to run was removed.
+	ErrorKind_ERROR_KIND_PLACEMENT_GROUP_REMOVED ErrorKind = 26
 )
 
 // Enum value maps for ErrorKind.
@@ -161,32 +167,38 @@ var (
 		21: "ERROR_KIND_PERMISSION_DENIED",
 		22: "ERROR_KIND_UNAVAILABLE",
 		23: "ERROR_KIND_SESSION_CLOSED",
+		24: "ERROR_KIND_OUT_OF_MEMORY",
+		25: "ERROR_KIND_RUNTIME_ENV",
+		26: "ERROR_KIND_PLACEMENT_GROUP_REMOVED",
 	}
 	ErrorKind_value = map[string]int32{
-		"ERROR_KIND_UNSPECIFIED":         0,
-		"ERROR_KIND_TASK_FAILED":         1,
-		"ERROR_KIND_WORKER_CRASHED":      2,
-		"ERROR_KIND_ACTOR_DIED":          3,
-		"ERROR_KIND_ACTOR_UNAVAILABLE":   4,
-		"ERROR_KIND_CANCELLED":           5,
-		"ERROR_KIND_DEADLINE_EXCEEDED":   6,
-		"ERROR_KIND_UNSCHEDULABLE":       7,
-		"ERROR_KIND_QUEUE_FULL":          8,
-		"ERROR_KIND_STORE_FULL":          9,
-		"ERROR_KIND_OBJECT_LOST":         10,
-		"ERROR_KIND_NODE_LOST":           11,
-		"ERROR_KIND_INVALID_ARGUMENT":    12,
-		"ERROR_KIND_NOT_FOUND":           13,
-		"ERROR_KIND_ALREADY_EXISTS":      14,
-		"ERROR_KIND_STALE_STUBS":         15,
-		"ERROR_KIND_BAD_VALUE":           16,
-		"ERROR_KIND_OUT_OF_DISK":         17,
-		"ERROR_KIND_INTERNAL":            18,
-		"ERROR_KIND_WORKER_START":        19,
-		"ERROR_KIND_PENDING_CALLS_LIMIT": 20,
-		"ERROR_KIND_PERMISSION_DENIED":   21,
-		"ERROR_KIND_UNAVAILABLE":         22,
-		"ERROR_KIND_SESSION_CLOSED":      23,
+		"ERROR_KIND_UNSPECIFIED":             0,
+		"ERROR_KIND_TASK_FAILED":             1,
+		"ERROR_KIND_WORKER_CRASHED":          2,
+		"ERROR_KIND_ACTOR_DIED":              3,
+		"ERROR_KIND_ACTOR_UNAVAILABLE":       4,
+		"ERROR_KIND_CANCELLED":               5,
+		"ERROR_KIND_DEADLINE_EXCEEDED":       6,
+		"ERROR_KIND_UNSCHEDULABLE":           7,
+		"ERROR_KIND_QUEUE_FULL":              8,
+		"ERROR_KIND_STORE_FULL":              9,
+		"ERROR_KIND_OBJECT_LOST":             10,
+		"ERROR_KIND_NODE_LOST":               11,
+		"ERROR_KIND_INVALID_ARGUMENT":        12,
+		"ERROR_KIND_NOT_FOUND":               13,
+		"ERROR_KIND_ALREADY_EXISTS":          14,
+		"ERROR_KIND_STALE_STUBS":             15,
+		"ERROR_KIND_BAD_VALUE":               16,
+		"ERROR_KIND_OUT_OF_DISK":             17,
+		"ERROR_KIND_INTERNAL":                18,
+		"ERROR_KIND_WORKER_START":            19,
+		"ERROR_KIND_PENDING_CALLS_LIMIT":     20,
+		"ERROR_KIND_PERMISSION_DENIED":       21,
+		"ERROR_KIND_UNAVAILABLE":             22,
+		"ERROR_KIND_SESSION_CLOSED":          23,
+		"ERROR_KIND_OUT_OF_MEMORY":           24,
+		"ERROR_KIND_RUNTIME_ENV":             25,
+		"ERROR_KIND_PLACEMENT_GROUP_REMOVED": 26,
 	}
 )
 
@@ -689,7 +701,7 @@ const file_mobula_v1_value_proto_rawDesc = "" +
 	"\x18VALUE_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14VALUE_FORMAT_MSGPACK\x10\x01\x12\x18\n" +
 	"\x14VALUE_FORMAT_PICKLE5\x10\x02\x12\x16\n" +
-	"\x12VALUE_FORMAT_ERROR\x10\x03*\xc8\x05\n" +
+	"\x12VALUE_FORMAT_ERROR\x10\x03*\xaa\x06\n" +
 	"\tErrorKind\x12\x1a\n" +
 	"\x16ERROR_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ERROR_KIND_TASK_FAILED\x10\x01\x12\x1d\n" +
@@ -715,7 +727,10 @@ const file_mobula_v1_value_proto_rawDesc = "" +
 	"\x1eERROR_KIND_PENDING_CALLS_LIMIT\x10\x14\x12 \n" +
 	"\x1cERROR_KIND_PERMISSION_DENIED\x10\x15\x12\x1a\n" +
 	"\x16ERROR_KIND_UNAVAILABLE\x10\x16\x12\x1d\n" +
-	"\x19ERROR_KIND_SESSION_CLOSED\x10\x17*y\n" +
+	"\x19ERROR_KIND_SESSION_CLOSED\x10\x17\x12\x1c\n" +
+	"\x18ERROR_KIND_OUT_OF_MEMORY\x10\x18\x12\x1a\n" +
+	"\x16ERROR_KIND_RUNTIME_ENV\x10\x19\x12&\n" +
+	"\"ERROR_KIND_PLACEMENT_GROUP_REMOVED\x10\x1a*y\n" +
 	"\tExecution\x12\x19\n" +
 	"\x15EXECUTION_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16EXECUTION_NOT_EXECUTED\x10\x01\x12\x1f\n" +
