@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -41,6 +42,8 @@ type Config struct {
 	SnapshotBytes int
 	// DiskReserve is the room on the disk below which writes are refused. 0 is 32 MiB.
 	DiskReserve uint64
+	// DiskTimeout is how long a caller waits for a disk that does not answer; then writes are refused until it does. 0 is 3 s.
+	DiskTimeout time.Duration
 	// MaxStreams bounds the watches that are open at a time. 0 is 4,096.
 	MaxStreams int
 }
@@ -49,7 +52,7 @@ func (c Config) validate() error {
 	if !c.InMemory && c.Dir == "" {
 		return errors.New("control plane config: Dir is empty")
 	}
-	if c.QueueBytes < 0 || c.HistoryBytes < 0 || c.SnapshotBytes < 0 || c.MaxStreams < 0 {
+	if c.QueueBytes < 0 || c.HistoryBytes < 0 || c.SnapshotBytes < 0 || c.DiskTimeout < 0 || c.MaxStreams < 0 {
 		return errors.New("control plane config: a bound is negative")
 	}
 	return nil
@@ -72,7 +75,7 @@ type Server struct {
 }
 
 // Open starts the control plane and returns when it serves. A directory that another process uses is a shard.LockedError, one that
-// is damaged a shard.CorruptError.
+// is damaged a shard.CorruptError, and a disk that takes nothing shard.ErrDiskFull or shard.ErrDiskStalled.
 func Open(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -90,6 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		HistoryBytes:  cfg.HistoryBytes,
 		SnapshotBytes: cfg.SnapshotBytes,
 		DiskReserve:   cfg.DiskReserve,
+		DiskTimeout:   cfg.DiskTimeout,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open control plane: %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mobula-dev/mobula/head"
 	"github.com/mobula-dev/mobula/internal/takeover"
 )
 
@@ -23,12 +24,26 @@ const (
 
 func main() {
 	// A node starts its own program as the guard of its workers. Take serves that role and does not return.
-	if child, ok, err := takeover.Take(); err != nil {
+	child, ok, err := takeover.Take()
+	switch {
+	case err != nil:
 		takeover.Exit(err)
-	} else if ok {
-		takeover.Exit(child.Refuse("the mobula binary cannot be a " + string(child.Kind)))
+	case ok:
+		os.Exit(embedded(child))
 	}
 	os.Exit(run())
+}
+
+// embedded is the role in which this process was started: the node of a driver whose program is no Go program, and so cannot be one itself.
+func embedded(child *takeover.Child) int {
+	if child.Kind != takeover.KindNode {
+		takeover.Exit(errors.Join(fmt.Errorf("the mobula binary cannot be a %s", child.Kind), child.Refuse("the mobula binary cannot be a "+string(child.Kind))))
+	}
+	if err := head.ServeEmbedded(child); err != nil {
+		fmt.Fprintln(os.Stderr, "mobula:", err)
+		return exitFailed
+	}
+	return 0
 }
 
 // run runs the command that the arguments name and returns the exit status.

@@ -90,6 +90,9 @@ func execute(t *testing.T, args ...string) result {
 // runIn does so with further variables.
 func runIn(t *testing.T, env []string, args ...string) result {
 	t.Helper()
+	if _, err := binary(); err != nil { // before the clock runs: to build everything from nothing takes minutes
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience) // cleanups run it too
 	defer cancel()
 	cmd := command(ctx, t, args...)

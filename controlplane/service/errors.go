@@ -40,6 +40,8 @@ func classify(err error) (codes.Code, *mobulav1.ErrorValue) {
 		return codes.InvalidArgument, &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT}
 	case errors.Is(err, shard.ErrDiskFull):
 		return codes.ResourceExhausted, &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_OUT_OF_DISK, Hint: "make room on the control plane's disk"}
+	case errors.Is(err, shard.ErrDiskStalled):
+		return codes.Unavailable, &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_UNAVAILABLE, Hint: "look after the control plane's disk"}
 	case errors.Is(err, shard.ErrBusy):
 		return codes.ResourceExhausted, &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_QUEUE_FULL, Hint: "try again later"}
 	case errors.Is(err, shard.ErrForgotten):

@@ -398,6 +398,7 @@ func TestDeadlineSaysWhetherTheWriteMayHaveHappened(t *testing.T) {
 		{fmt.Errorf("write: %w", shard.ErrBusy), codes.ResourceExhausted, mobulav1.Execution_EXECUTION_NOT_EXECUTED},
 		{shard.ErrDiskFull, codes.ResourceExhausted, mobulav1.Execution_EXECUTION_NOT_EXECUTED},
 		{shard.ErrNoLeader, codes.Unavailable, mobulav1.Execution_EXECUTION_NOT_EXECUTED},
+		{shard.ErrDiskStalled, codes.Unavailable, mobulav1.Execution_EXECUTION_NOT_EXECUTED},
 		{shard.ErrClosed, codes.Unavailable, mobulav1.Execution_EXECUTION_NOT_EXECUTED},
 		{&shard.UnknownError{}, codes.Unavailable, mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED},
 	} {

@@ -30,6 +30,9 @@ type Config struct {
 	// DiskReserve is how much room the disk must have for writes to be taken; 0 is 32 MiB. It keeps a disk that fills up from failing in the middle of
 	// something.
 	DiskReserve uint64
+	// DiskTimeout is how long anybody waits for a disk that does not answer: see ErrDiskStalled. 0 is 3 s, which is less than a node waits
+	// for the answer to a batch, so that it hears the reason.
+	DiskTimeout time.Duration
 	// Now is the clock that entries carry; nil is time.Now.
 	Now func() time.Time
 
@@ -41,7 +44,7 @@ func (c Config) withDefaults() (Config, error) {
 	if !c.InMemory && c.Dir == "" {
 		return c, errors.New("shard config: Dir is empty")
 	}
-	if c.QueueBytes < 0 || c.QueueBatches < 0 || c.HistoryBytes < 0 || c.SnapshotBytes < 0 {
+	if c.QueueBytes < 0 || c.QueueBatches < 0 || c.HistoryBytes < 0 || c.SnapshotBytes < 0 || c.DiskTimeout < 0 {
 		return c, errors.New("shard config: a bound is negative")
 	}
 	if c.Logger == nil {
@@ -55,11 +58,12 @@ func (c Config) withDefaults() (Config, error) {
 	c.HistoryBytes = or(c.HistoryBytes, 16<<20)
 	c.SnapshotBytes = or(c.SnapshotBytes, 64<<20)
 	c.DiskReserve = or(c.DiskReserve, 32<<20)
+	c.DiskTimeout = or(c.DiskTimeout, 3*time.Second)
 	return c, nil
 }
 
 // or returns v, or the default if v is zero.
-func or[N int | uint64](v, otherwise N) N {
+func or[N int | uint64 | time.Duration](v, otherwise N) N {
 	if v == 0 {
 		return otherwise
 	}

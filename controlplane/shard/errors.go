@@ -13,6 +13,9 @@ var (
 	ErrNoLeader = errors.New("control plane has no leader")
 	// ErrDiskFull says that the disk has no room for more. Reads go on, and writes as soon as there is room.
 	ErrDiskFull = errors.New("control plane refuses writes: its disk is full")
+	// ErrDiskStalled says that the disk has not answered for so long that nobody shall wait for it. Reads of an only voter go on, and writes
+	// as soon as it answers.
+	ErrDiskStalled = errors.New("control plane refuses writes: its disk does not answer")
 	// ErrClosed says that the shard is closing or closed.
 	ErrClosed = errors.New("control plane is closed")
 	// ErrForgotten says that changes after the wanted revision are no longer, or not, known.

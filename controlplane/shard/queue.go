@@ -12,14 +12,17 @@ type request struct {
 	size  int
 	done  chan struct{} // Closed when result and err are set.
 
+	once   sync.Once
 	result *mobulav1.BatchResult
 	err    error
 }
 
-// finish answers the request, once.
+// finish answers the request; the first answer counts.
 func (r *request) finish(result *mobulav1.BatchResult, err error) {
-	r.result, r.err = result, err
-	close(r.done)
+	r.once.Do(func() {
+		r.result, r.err = result, err
+		close(r.done)
+	})
 }
 
 // queue holds requests that have not been proposed. It is bounded by bytes and by count; what does not fit is refused.
@@ -31,6 +34,7 @@ type queue struct {
 	pending []*request // guarded by mu, as are the fields below.
 	bytes   int
 	closed  bool
+	stalled bool
 }
 
 func newQueue(maxBytes, maxRequests int) *queue {
@@ -51,6 +55,8 @@ func (q *queue) push(r *request) error {
 	switch {
 	case q.closed:
 		return ErrClosed
+	case q.stalled:
+		return ErrDiskStalled
 	case len(q.pending) >= q.maxRequests, len(q.pending) > 0 && q.bytes+r.size > q.maxBytes:
 		return ErrBusy
 	}
@@ -100,13 +106,38 @@ func (q *queue) withdraw(r *request) bool {
 	return false
 }
 
+// stall refuses everything until resume is called, and answers what is pending.
+func (q *queue) stall() {
+	q.mu.Lock()
+	q.stalled = true
+	pending := q.empty()
+	q.mu.Unlock()
+	for _, r := range pending {
+		r.finish(nil, ErrDiskStalled)
+	}
+}
+
+// resume ends a stall.
+func (q *queue) resume() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.stalled = false
+}
+
 // close refuses everything from now on and answers what is pending.
 func (q *queue) close() {
 	q.mu.Lock()
-	pending := q.pending
-	q.pending, q.bytes, q.closed = nil, 0, true
+	q.closed = true
+	pending := q.empty()
 	q.mu.Unlock()
 	for _, r := range pending {
 		r.finish(nil, ErrClosed)
 	}
+}
+
+// empty takes everything out; q.mu is held.
+func (q *queue) empty() []*request {
+	pending := q.pending
+	q.pending, q.bytes = nil, 0
+	return pending
 }

@@ -31,37 +31,56 @@ func (s *Shard) Linearizable(ctx context.Context) (*state.View, error) {
 	if s.raft.State() != raft.Leader && s.onlyVoter() {
 		return s.Stale(), nil
 	}
-	if err := s.reads.wait(ctx); err != nil {
-		return nil, err
+	err := s.reads.wait(ctx)
+	if err == nil || (errors.Is(err, ErrDiskStalled) && s.onlyVoter()) { // As above.
+		return s.Stale(), nil
 	}
-	return s.Stale(), nil
+	return nil, err
 }
 
 // round is one confirmation of leadership, for all readers that joined before it began.
 type round struct {
 	done chan struct{} // Closed when err is set.
+	once sync.Once
 	err  error
+}
+
+func newRound() *round { return &round{done: make(chan struct{})} }
+
+// finish answers the readers; the first answer counts.
+func (r *round) finish(err error) {
+	r.once.Do(func() {
+		r.err = err
+		close(r.done)
+	})
 }
 
 // rounds runs rounds one after another while there are readers: one is under way, one gathers.
 type rounds struct {
 	s     *Shard
 	start chan struct{} // Holds a token when next has readers.
+	watch *watch        // Of run.
 	term  uint64        // The term in which this server was last known to have applied all of the terms before; owned by run.
 
-	mu   sync.Mutex
-	next *round // guarded by mu
+	mu      sync.Mutex
+	next    *round // guarded by mu
+	stalled bool   // Whether the round under way takes so long that nobody shall wait for the next; guarded by mu.
 }
 
 func newRounds(s *Shard) *rounds {
-	return &rounds{s: s, start: make(chan struct{}, 1), next: &round{done: make(chan struct{})}}
+	r := &rounds{s: s, start: make(chan struct{}, 1), next: newRound()}
+	r.watch = newWatch(&s.cfg, "read", r.resume)
+	return r
 }
 
 // wait joins the next round and returns when that has confirmed that this server leads.
 func (r *rounds) wait(ctx context.Context) error {
 	r.mu.Lock()
-	mine := r.next
+	mine, stalled := r.next, r.stalled
 	r.mu.Unlock()
+	if stalled {
+		return ErrDiskStalled
+	}
 	select {
 	case r.start <- struct{}{}:
 	default:
@@ -83,13 +102,37 @@ func (r *rounds) run() {
 		case <-r.s.closing.Done():
 			return
 		}
-		r.mu.Lock()
-		current := r.next
-		r.next = &round{done: make(chan struct{})}
-		r.mu.Unlock()
-		current.err = r.confirm()
-		close(current.done)
+		current := r.take()
+		r.watch.begin(func() { r.stall(current) })
+		err := r.confirm()
+		r.watch.end()
+		current.finish(err)
 	}
+}
+
+// take returns the round that gathered, and lets the next one gather.
+func (r *rounds) take() *round {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	gathered := r.next
+	r.next = newRound()
+	return gathered
+}
+
+// stall answers whoever waits for the round under way, or for the one that would follow, and everybody who comes until resume is called.
+func (r *rounds) stall(current *round) {
+	r.mu.Lock()
+	r.stalled = true
+	r.mu.Unlock()
+	current.finish(ErrDiskStalled)
+	r.take().finish(ErrDiskStalled)
+}
+
+// resume ends a stall.
+func (r *rounds) resume() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stalled = false
 }
 
 // confirm is the read protocol of the Raft thesis (6.4), without an index to wait for. A barrier at the start of the term sees to it
@@ -100,7 +143,7 @@ func (r *rounds) confirm() error {
 	for range attempts {
 		term := r.s.raft.CurrentTerm()
 		if term != r.term {
-			if err := r.s.raft.Barrier(proposeTimeout).Error(); err != nil {
+			if err := r.s.raft.Barrier(0).Error(); err != nil {
 				return readError(err)
 			}
 			r.term = term
@@ -116,14 +159,10 @@ func (r *rounds) confirm() error {
 }
 
 func readError(err error) error {
-	switch {
-	case errors.Is(err, raft.ErrRaftShutdown):
+	if errors.Is(err, raft.ErrRaftShutdown) {
 		return ErrClosed
-	case errors.Is(err, raft.ErrEnqueueTimeout):
-		return ErrBusy
-	default: // A read that was not confirmed has no effects, whatever the reason.
-		return fmt.Errorf("%w: %w", ErrNoLeader, err)
 	}
+	return fmt.Errorf("%w: %w", ErrNoLeader, err) // A read that was not confirmed has no effects, whatever the reason.
 }
 
 // Changed returns a channel that is closed when the next entry is applied. Look at the state after calling it, not before.

@@ -25,6 +25,8 @@ const (
 	standTimeout = time.Second
 	// closeTimeout bounds Close when the disk hangs.
 	closeTimeout = 5 * time.Second
+	// loopsTimeout bounds the wait for the committer and the reader of rounds once Raft has stopped.
+	loopsTimeout = time.Second
 	// trailingLogs are the entries that stay in the log behind a snapshot, for followers that lag a little.
 	trailingLogs = 256
 	// keptSnapshots is how many snapshots stay on the disk.
@@ -42,6 +44,7 @@ type Shard struct {
 	lock  *os.File // nil in memory.
 	queue *queue
 	reads *rounds
+	watch *watch // Of the committer; that of the reader of rounds is its own.
 
 	closing   context.Context // Ends when Close begins.
 	close     context.CancelFunc
@@ -67,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (*Shard, error) {
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open shard %d: %w", cfg.Number, err), s.Close())
 	}
-	s.reads = newRounds(s)
+	s.reads, s.watch = newRounds(s), newWatch(&s.cfg, "write", s.queue.resume)
 	s.wg.Go(s.commitLoop)
 	s.wg.Go(s.reads.run)
 	if err := s.lead(ctx); err != nil {
@@ -80,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Shard, error) {
 func (s *Shard) open() error {
 	conf := raft.DefaultConfig()
 	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = raftTimeout, raftTimeout, raftTimeout
-	conf.BatchApplyCh = true
+	conf.BatchApplyCh = false // Raft answers what it takes, but drops what is in its queue when it is shut down; the committer makes batches.
 	conf.ShutdownOnRemove = false
 	conf.TrailingLogs = trailingLogs
 	conf.NoSnapshotRestoreOnStart = true // readSnapshot has done it.
@@ -218,16 +221,11 @@ func (s *Shard) fill(conf *raft.Config, snaps raft.SnapshotStore, logged bool) (
 func (s *Shard) lead(ctx context.Context) error {
 	leading := s.raft.LeaderCh()
 	s.stand()
-	select {
-	case <-leading:
-	case <-ctx.Done():
-		return fmt.Errorf("wait for election: %w", errors.Join(context.Cause(ctx), s.store.failure()))
+	if err := s.elected(ctx, leading); err != nil {
+		return err
 	}
-	if err := await(ctx, s.raft.Barrier(0)); err != nil {
-		return fmt.Errorf("replay log: %w", err)
-	}
-	if err := s.fsm.haltedBy(); err != nil {
-		return fmt.Errorf("replay log %s: %w", filepath.Join(s.cfg.Dir, logFile), err)
+	if err := s.replay(ctx); err != nil {
+		return err
 	}
 	view, _ := s.fsm.current()
 	if s.cfg.Limits == nil || proto.Equal(view.Limits(), s.cfg.Limits) {
@@ -306,6 +304,22 @@ func (s *Shard) Close() error {
 	return s.closeErr
 }
 
+// awaitLoops waits for the goroutines of Open. One of them may wait for a future that Raft, which has stopped, will never answer: it drops what
+// is in its queues. Nothing comes of that one any more, and its callers have been answered or will be by the watchdog.
+func (s *Shard) awaitLoops() {
+	ended := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(ended)
+	}()
+	timer := time.NewTimer(loopsTimeout)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	}
+}
+
 func (s *Shard) shutdown() error {
 	s.close()
 	s.queue.close()
@@ -321,7 +335,7 @@ func (s *Shard) shutdown() error {
 			return fmt.Errorf("close shard %d: raft does not stop: %w", s.cfg.Number, err)
 		}
 	}
-	s.wg.Wait()
+	s.awaitLoops()
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
 	}

@@ -15,8 +15,6 @@ import (
 const (
 	// entryBytes is how many bytes of batches go into one entry of the log, unless a single batch is larger.
 	entryBytes = 1 << 20
-	// proposeTimeout bounds the wait for Raft's own queue, which only a stalled disk fills.
-	proposeTimeout = time.Second
 	// slowCommit is a commit that a person should know of.
 	slowCommit = time.Second
 )
@@ -64,9 +62,16 @@ func (s *Shard) commitLoop() {
 	}
 }
 
-// commit makes one entry of a group, and answers each of its requests when the entry is applied.
+// commit makes one entry of a group, and answers each of its requests when the entry is applied, or when the disk has stalled.
 func (s *Shard) commit(group []*request) {
+	s.watch.begin(func() {
+		s.queue.stall()
+		for _, r := range group {
+			r.finish(nil, &UnknownError{ErrDiskStalled}) // It may be applied when the disk goes on.
+		}
+	})
 	results, err := s.propose(group)
+	s.watch.end()
 	for i, r := range group {
 		if err != nil {
 			r.finish(nil, err)
@@ -92,8 +97,8 @@ func (s *Shard) propose(group []*request) ([]*mobulav1.BatchResult, error) {
 		return nil, err
 	}
 	begin := time.Now()
-	future := s.raft.Apply(data, proposeTimeout)
-	err = future.Error() // Callers do not wait for it longer than they want; it ends when Raft does.
+	future := s.raft.Apply(data, 0)
+	err = future.Error() // Both wait for as long as the disk takes: the watchdog answers the callers.
 	if took := time.Since(begin); took > slowCommit {
 		s.cfg.Logger.Warn("control plane commit was slow: is the disk overloaded?", "took", took, "bytes", len(data))
 	}
@@ -141,8 +146,6 @@ func (s *Shard) outcome(err error) error {
 	switch {
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return ErrNoLeader
-	case errors.Is(err, raft.ErrEnqueueTimeout):
-		return ErrBusy
 	case isFull(err):
 		// The transaction was rolled back, but whether the disk agrees only a restart would tell.
 		return &UnknownError{errors.Join(ErrDiskFull, err)}

@@ -31,11 +31,11 @@ type Process struct {
 	stderr bytes.Buffer
 }
 
-// StartDriver runs the named program of Main as a child. It ends with the test at the latest.
-func StartDriver(t *testing.T, program, input string) *Process {
+// StartDriver runs the named program of Main as a child, with variables added to its environment. It ends with the test at the latest.
+func StartDriver(t *testing.T, program, input string, env ...string) *Process {
 	t.Helper()
 	cmd := exec.Command(executable)
-	cmd.Env = childEnv(os.Getenv(envMark), envProgram+"="+program, envInput+"="+input)
+	cmd.Env = childEnv(os.Getenv(envMark), append(env, envProgram+"="+program, envInput+"="+input)...)
 	p := &Process{cmd: cmd, lines: make(chan string, 1024), ended: make(chan struct{})}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -84,6 +84,13 @@ func (s *stderr) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stderr.Write(b)
+}
+
+// Stderr is what the process has written to its standard error.
+func (p *Process) Stderr() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stderr.String()
 }
 
 // PID is the process's id.
@@ -165,14 +172,7 @@ func StartNode(t *testing.T, cfg head.Config) *Node {
 		})
 		cfg.Dir = dir
 	}
-	if cfg.CPUs == 0 {
-		cfg.CPUs = 2
-	}
-	input, err := json.Marshal(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := StartDriver(t, nodeProgram, string(input))
+	p := startNode(t, cfg)
 	n := &Node{Process: p, Address: p.Line(t), Dir: cfg.Dir}
 	t.Cleanup(func() { // after the sessions that the test has opened since
 		if Alive(p.PID()) && !t.Failed() {
@@ -180,6 +180,29 @@ func StartNode(t *testing.T, cfg head.Config) *Node {
 		}
 	})
 	return n
+}
+
+// RefusedNode starts a node in a directory that it must refuse, and returns what it says on its standard error.
+func RefusedNode(t *testing.T, cfg head.Config) string {
+	t.Helper()
+	p := startNode(t, cfg)
+	if state := p.Wait(t); state.Success() {
+		t.Errorf("the node ended with %v, want a failure", state)
+	}
+	return p.Stderr()
+}
+
+// startNode starts the process of a node.
+func startNode(t *testing.T, cfg head.Config) *Process {
+	t.Helper()
+	if cfg.CPUs == 0 {
+		cfg.CPUs = 2
+	}
+	input, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return StartDriver(t, nodeProgram, string(input))
 }
 
 // serveNode is the program of StartNode: a node until its input ends or it is interrupted.

@@ -69,7 +69,7 @@ func leftover(s *mobulav1.GetStatusResponse) string {
 func CheckEmpty(t *testing.T, address string, prepare func()) {
 	t.Helper()
 	var left string
-	if !poll(Patience/4, func() bool {
+	if !poll(Patience/2, func() bool {
 		if prepare != nil {
 			prepare()
 		}

@@ -9,4 +9,4 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m, programs)) }
 
-var programs = map[string]harness.Program{"busy": busy, "neighbour": neighbour}
+var programs = map[string]harness.Program{"busy": busy, "neighbour": neighbour, "traced": traced}
