@@ -1,0 +1,64 @@
+"""Every snippet of docs/python and every example is a program that works."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+TIMEOUT_S = 120
+
+
+def snippets() -> list[tuple[str, str]]:
+    """Returns the Python snippets of the pages, each with the place where it begins."""
+    found = []
+    for page in sorted((ROOT / "docs" / "python").glob("*.md")):
+        text = page.read_text()
+        for match in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            line = text.count("\n", 0, match.start()) + 2
+            found.append((f"{page.name}:{line}", match.group(1)))
+    return found
+
+
+def run(args: list[str]) -> str:
+    """Runs a program to its end and returns its output; it must succeed."""
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    env.pop("MOBULA_ADDRESS", None)
+    done = subprocess.run([sys.executable, *args], capture_output=True, text=True, timeout=TIMEOUT_S, env=env, check=False)
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize(("place", "code"), snippets(), ids=lambda value: value if "\n" not in value else "")
+def test_snippet_works(place: str, code: str, tmp_path: Path) -> None:
+    script = tmp_path / "snippet.py"
+    script.write_text(code)
+    run([str(script)])
+
+
+EXAMPLES = {
+    "hello.py": ([], "25"),
+    "actors.py": ([], "Ann has 50 and Bob has 50"),
+    "pi.py": (["--tasks", "4", "--points", "20000"], "pi is about 3.1"),
+    "parameter_server.py": (["--rounds", "40"], "in step: largest error of a weight 0.0"),
+    "map_reduce.py": ([], "words,"),
+    "crawler.py": (["--pages", "30"], "30 pages, from Page 0 to Page 29"),
+    "batch_prediction.py": (["--batches", "4"], "256 predictions"),
+    "game_of_life.py": ([], "equal to the sequential run: True"),
+    "pipeline.py": (["--batches", "30"], "as expected: True"),
+}
+
+
+def test_every_example_is_listed() -> None:
+    assert {path.name for path in (ROOT / "examples" / "python").glob("*.py")} == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_works(name: str) -> None:
+    args, expected = EXAMPLES[name]
+    assert expected in run([str(ROOT / "examples" / "python" / name), *args])
