@@ -1,6 +1,7 @@
-# Everything that a developer or a CI machine runs. It needs Go, git, make and a C compiler (for the race detector); every other
-# tool is a pinned Go module under tools/, built from source into .bin/ once and again only when its go.mod changes. Prebuilt
-# binaries would be quicker to fetch, but none comes for every platform, and this way there is one toolchain to trust.
+# Everything that a developer or a CI machine runs. It needs Go, Python (3.11 or newer), Node (for the protoc of Python's generated
+# code), git, make and a C compiler (for the race detector). The tools of Go are pinned modules under tools/, built from source into
+# .bin/ once and again only when their go.mod changes: prebuilt binaries would be quicker to fetch, but none comes for every platform.
+# The tools of Python are pinned in clients/python/requirements-dev.txt and live in .venv.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,6 +18,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 PROTO_BASE ?= main
 # How long `make slow` fuzzes each target.
 FUZZ_TIME ?= 20s
+# The Python for .venv (3.11 or newer), and others that `make python-test` runs the suite on as well where they are installed.
+PYTHON ?= python3
+PYTHONS ?= 3.12 3.13
 # Flags of the demo and of the benchmark; BENCH_JSON=file also writes the benchmark's results there.
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
@@ -33,16 +37,28 @@ help: ## Show this list.
 	@GOOS= GOARCH= GOWORK=off go -C tools/$* build -mod=readonly -buildvcs=false -trimpath -ldflags='-s -w' -o "$(CURDIR)/.bin/" tool
 	@touch $@
 
+.bin/protoc-python.built: tools/python/package.json tools/python/package-lock.json
+	@echo "==> install tools/python (once)"
+	@mkdir -p .bin
+	@npm --prefix tools/python ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 .PHONY: generate
-generate: .bin/buf.built .bin/protoc.built ## Generate everything that is generated: gen/ from proto/, and stubs from annotated Go.
+generate: .bin/buf.built .bin/protoc.built .bin/protoc-python.built ## Generate everything that is generated: from proto/, and stubs from annotated Go.
 	@echo "==> buf generate"
 	@.bin/buf generate
+	@.bin/buf generate --template buf.gen.session.yaml
+	@.bin/buf generate --template buf.gen.controlplane.yaml
+	@tools/python-gen.sh .bin/gen-python
 	@echo "==> go generate"
 	@go generate ./...
 
 .PHONY: generate-check
-generate-check: .bin/buf.built .bin/protoc.built ## Fail, with the difference, if what is generated is not what is here.
+generate-check: .bin/buf.built .bin/protoc.built .bin/protoc-python.built ## Fail, with the difference, if what is generated is not what is here.
 	@tools/generate-check.sh $(MAKE) --no-print-directory generate
+	@echo "==> test vectors"
+	@if command -v python3 >/dev/null; then python3 tests/vectors/generate.py --check; \
+	else echo "not checked: their second encoder needs python3, which is not here"; fi
 
 .PHONY: lint
 lint: .bin/buf.built .bin/lint.built ## Check style and correctness without running anything.
@@ -67,15 +83,54 @@ build: ## Build bin/mobula.
 	@mkdir -p bin
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/mobula ./cmd/mobula
 
+# python-env makes the environment $(1) with the Python $(2): the pinned tools, and the package, editable, with bin/mobula in it.
+define python-env
+@echo "==> $(1): install the tools and the package (once)"
+@$(2) -m venv --clear $(1)
+@$(1)/bin/python -m pip install --quiet --disable-pip-version-check -r clients/python/requirements-dev.txt
+@MOBULA_BUILD_BINARY="$(CURDIR)/bin/mobula" $(1)/bin/python -m pip install --quiet --disable-pip-version-check \
+  --no-build-isolation --no-deps --editable clients/python
+@touch $@
+endef
+PYTHON_PINS := clients/python/requirements-dev.txt clients/python/pyproject.toml clients/python/hatch_build.py
+
+.venv/built: $(PYTHON_PINS) | build
+	$(call python-env,.venv,$(PYTHON))
+
+.venv-%/built: $(PYTHON_PINS) | build
+	$(call python-env,.venv-$*,python$*)
+
+.PHONY: python
+python: build .venv/built ## Make .venv: the Python client, editable, with the binary just built, and the tools that check it.
+	@mkdir -p clients/python/src/mobula/_bin
+	@install -m 755 bin/mobula clients/python/src/mobula/_bin/mobula
+
+.PHONY: python-lint
+python-lint: python ## Check style and types of the Python client.
+	@echo "==> ruff check, ruff format, mypy"
+	@cd clients/python && ../../.venv/bin/ruff check . && ../../.venv/bin/ruff format --check . && ../../.venv/bin/mypy
+
+.PHONY: python-test
+python-test: python ## Run the suite of the Python client, on every Python that is here.
+	@echo "==> pytest: $$(.venv/bin/python --version)"
+	@cd clients/python && ../../.venv/bin/python -m pytest -q
+	@for version in $(PYTHONS); do \
+	  if "python$$version" -c '' 2>/dev/null; then \
+	    $(MAKE) --no-print-directory ".venv-$$version/built"; \
+	    echo "==> pytest: Python $$version"; (cd clients/python && "../../.venv-$$version/bin/python" -m pytest -q); \
+	  else echo "==> Python $$version is not here: not tested"; fi; \
+	done
+
 .PHONY: unit
 unit: ## Run the short tests, without the race detector.
 	@echo "==> go test -short"
 	@go test -short -timeout 5m $(PKG)
 
 .PHONY: test
-test: generate-check lint ## Run what every change must pass: generate-check, lint, short tests under the race detector.
+test: generate-check lint python-lint ## Run what every change must pass: generate-check, lint, short tests under the race detector, Python's suite.
 	@echo "==> go test -race -short, one package at a time: many start processes or builds of their own, and two cores are few"
 	@go test -race -short -p 1 -timeout 8m $(PKG)
+	@$(MAKE) --no-print-directory python-test
 
 .PHONY: slow
 slow: ## Run the long suites: all tests, every fuzz target for FUZZ_TIME, a build for linux/arm64.
@@ -97,4 +152,4 @@ bench: build ## Run the benchmark; BENCH_JSON=file also writes its results there
 
 .PHONY: clean
 clean: ## Remove everything that was built, the tools too.
-	rm -rf bin .bin
+	rm -rf bin .bin .venv .venv-* clients/python/src/mobula/_bin tools/python/node_modules

@@ -14,7 +14,7 @@ mkdir "$dir/here" "$dir/generated"
 # snapshot copies every generated file that exists, tracked or new, into the directory $1.
 snapshot() {
   git ls-files -z --cached --others --exclude-standard --deduplicate -- \
-    gen '*mobula_gen.go' '*mobula_main_gen.go' '*mobula_main_gen_test.go' |
+    gen clients/python/src/mobula/_gen '*mobula_gen.go' '*mobula_main_gen.go' '*mobula_main_gen_test.go' |
     while IFS= read -r -d '' file; do
       # A tracked file may have been deleted from the working tree.
       if [[ -f $file ]]; then

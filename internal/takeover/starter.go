@@ -87,6 +87,9 @@ func (s *Starter) Env() []string {
 // File is the end of the started process. It stays owned by the Starter.
 func (s *Starter) File() *os.File { return s.child }
 
+// Proof is what the started process checks the secret of its role message against, for one that does not find it in its environment.
+func (s *Starter) Proof() string { return s.role.Secret.proof() }
+
 // Secret is what the started process will present when it opens its session.
 func (s *Starter) Secret() Secret { return s.role.Secret }
 

@@ -4,7 +4,7 @@
 // A role is an inherited descriptor plus a one-time secret. It never comes from the command line, and nothing that
 // the environment shows is worth stealing. Clients in every language keep to this:
 //
-//   - MOBULA_ROLE is "worker", "node" or "guard"; MOBULA_ROLE_FD is the number of an inherited Unix stream socket;
+//   - MOBULA_ROLE is "worker", "node", "guard" or "zygote"; MOBULA_ROLE_FD is the number of an inherited Unix stream socket;
 //     MOBULA_ROLE_PROOF is the hexadecimal SHA-256 of the secret's 32 bytes. Standard input is empty.
 //   - On the socket the started process finds one message: four bytes of length, big-endian, and so many bytes of JSON:
 //     {"version":1, "kind", "secret", "socket", "node", "job", "worker", "isolated", "settings"}; ids and secret in hexadecimal.
@@ -16,6 +16,13 @@
 //     process then ends itself and its process group.
 //
 // The variables are gone after takeover, so a subprocess of user code does not become a worker.
+//
+// # Forked workers
+//
+// A zygote is a process of an interpreted language that has imported what its workers need and forks them: it takes over the role "zygote"
+// as above, after which its socket carries requests to fork in place of a session (package workerpool has them). A forked worker takes over by the
+// same contract, except that descriptor and proof come in such a request and never were in an environment: it reads the role message from
+// the descriptor, checks the secret against the proof and the kind, and answers 1 or 2.
 package takeover
 
 import (
@@ -57,14 +64,18 @@ const (
 // Kind says what a started process is to be.
 type Kind string
 
-// The kinds of process. A guard needs nothing from the program that it runs in: Take serves it and does not return.
+// The kinds of process. A guard needs nothing from the program that it runs in: Take serves it and does not return. A zygote forks workers; no Go
+// program takes over that role.
 const (
 	KindWorker Kind = "worker"
 	KindNode   Kind = "node"
 	KindGuard  Kind = "guard"
+	KindZygote Kind = "zygote"
 )
 
-func (k Kind) valid() bool { return k == KindWorker || k == KindNode || k == KindGuard }
+func (k Kind) valid() bool {
+	return k == KindWorker || k == KindNode || k == KindGuard || k == KindZygote
+}
 
 // Secret proves to the starter that a connection comes from the process it started. It is made for one start.
 type Secret [32]byte

@@ -24,12 +24,14 @@ type Conn struct {
 	mu       sync.Mutex // guards the fields below; taken after writeMu
 	out      []byte     // frames that wait
 	outFiles []sendFile // descriptors beside frames in out, by offset
+	after    []func()   // called when out has been written
 	err      error      // first fatal error
 	outMax   int
 
 	writeMu sync.Mutex // held by whoever writes
 	tail    []byte     // taken from out and not yet written; guarded by writeMu
 	files   []sendFile // descriptors beside frames in tail, by offset; guarded by writeMu
+	written []func()   // called when tail has been written; guarded by writeMu
 	spare   []byte     // buffer to swap in; guarded by writeMu
 
 	kick   chan struct{}
@@ -72,22 +74,28 @@ func NewConn(nc net.Conn, outMax int) *Conn {
 }
 
 // Send appends a frame. It fails when the frame is too large or the connection has failed.
-func (c *Conn) Send(kind mobulav1.FrameKind, m Message) error { return c.send(kind, m, nil) }
+func (c *Conn) Send(kind mobulav1.FrameKind, m Message) error { return c.send(kind, m, nil, nil) }
 
 // SendFile appends a frame with a descriptor beside it. It takes the file over, also when it fails: it is closed when it was written or
 // the connection has ended.
 func (c *Conn) SendFile(kind mobulav1.FrameKind, m Message, f *os.File) error {
-	err := c.send(kind, m, f)
+	err := c.send(kind, m, f, nil)
 	if err != nil {
 		closeFile(f)
 	}
 	return err
 }
 
+// SendThen is Send, and has f called once the frame has been written to the socket, by whoever writes it; never, when the connection fails before. f must
+// not block, nor call methods of the connection.
+func (c *Conn) SendThen(kind mobulav1.FrameKind, m Message, f func()) error {
+	return c.send(kind, m, nil, f)
+}
+
 // closeFile closes a descriptor that was only passed on: nothing can be lost.
 func closeFile(f *os.File) { _ = f.Close() }
 
-func (c *Conn) send(kind mobulav1.FrameKind, m Message, f *os.File) error {
+func (c *Conn) send(kind mobulav1.FrameKind, m Message, f *os.File, after func()) error {
 	size := m.SizeVT()
 	if size > MaxPayload {
 		return fmt.Errorf("send %v of %d bytes: %w", kind, size, ErrFrameTooLarge)
@@ -109,6 +117,9 @@ func (c *Conn) send(kind mobulav1.FrameKind, m Message, f *os.File) error {
 	}
 	if f != nil {
 		c.outFiles = append(c.outFiles, sendFile{offset: at, file: f})
+	}
+	if after != nil {
+		c.after = append(c.after, after)
 	}
 	return nil
 }
@@ -200,6 +211,7 @@ func (c *Conn) take() bool {
 	}
 	c.tail, c.out = c.out, c.spare
 	c.files, c.outFiles = c.outFiles, nil
+	c.written, c.after = c.after, nil
 	c.spare = nil
 	return true
 }
@@ -282,6 +294,10 @@ func (c *Conn) writeFiles() (int, error) {
 func (c *Conn) advance(n int) {
 	if n == len(c.tail) {
 		c.tail = c.tail[:0]
+		for _, f := range c.written {
+			f()
+		}
+		c.written = nil
 		return
 	}
 	c.tail = c.tail[n:]
@@ -305,7 +321,7 @@ func (c *Conn) failLocked(err error) {
 	for _, f := range c.outFiles {
 		closeFile(f.file)
 	}
-	c.out, c.outFiles = nil, nil
+	c.out, c.outFiles, c.after = nil, nil, nil
 	close(c.done)
 	_ = c.nc.Close() // the connection is given up; its error is c.err
 }

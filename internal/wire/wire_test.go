@@ -337,3 +337,57 @@ func socketPair() (net.Conn, net.Conn, error) {
 	b, err := l.Accept()
 	return a, b, err
 }
+
+// What is to happen after a frame happens when the kernel has all of it, however it got there, once, and never when the connection fails before.
+func TestSendThenCallsOnceTheFrameIsWritten(t *testing.T) {
+	t.Parallel()
+	for name, flush := range map[string]func(*Conn){
+		"Flush":    func(c *Conn) { _ = c.Flush() },
+		"TryFlush": func(c *Conn) { c.TryFlush() },
+		"Kick":     func(c *Conn) { c.Kick() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := pair(t, 0)
+			written := make(chan string, 8)
+			for _, reason := range []string{"one", "two"} {
+				if err := a.SendThen(kind, goodbye(reason), func() { written <- reason }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(written) > 0 {
+				t.Error("called before anything was written")
+			}
+			flush(a)
+			for _, want := range []string{"one", "two"} {
+				if got := <-written; got != want {
+					t.Errorf("called for %s, want %s", got, want)
+				}
+				if got := read(t, b); got != want {
+					t.Errorf("read %s, want %s", got, want)
+				}
+			}
+			if err := a.Send(kind, goodbye("three")); err != nil {
+				t.Fatal(err)
+			}
+			flush(a)
+			read(t, b)
+			if len(written) > 0 {
+				t.Error("called twice")
+			}
+		})
+	}
+}
+
+func TestSendThenIsNotCalledWhenTheConnectionFails(t *testing.T) {
+	t.Parallel()
+	a, _ := pair(t, 0)
+	called := false
+	if err := a.SendThen(kind, goodbye("lost"), func() { called = true }); err != nil {
+		t.Fatal(err)
+	}
+	a.Fail(errors.New("gone"))
+	if a.Flush() == nil || called {
+		t.Errorf("called %v", called)
+	}
+}

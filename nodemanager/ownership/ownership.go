@@ -15,6 +15,7 @@ package ownership
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/mobula-dev/mobula/internal/id"
 )
@@ -39,24 +40,30 @@ type Value struct {
 	Failed bool
 }
 
-// Object is one entry of the directory. The caller may embed it in its own record; it must not be copied after Create.
+// Object is one entry of the directory. The caller may embed it in its own record; it must not be copied after Create. A node has millions,
+// so what few objects need lies behind one pointer.
 type Object struct {
 	// ID is the object's id.
 	ID id.Object
-	// Maker is the caller's record of what makes the object; nil for a put.
-	Maker any
 	// CallSite is the caller's number of the place in the source that made it.
 	CallSite uint32
+	// Maker is the caller's record of what makes the object; nil for a put.
+	Maker any
 
 	internal int32 // holds of the node itself
 	holder   Session
-	holds    uint32  // of holder; 0 when there is none
-	more     []holds // further holders
+	holds    uint32 // of holder; 0 when there is none
 	live     bool
 	value    *Value
 	sub      subscription // first subscriber; its session is 0 when there is none
-	moreSubs []subscription
-	waiters  []any
+	others   *others      // nil while there are none
+}
+
+// others are those beyond one holder and one subscriber.
+type others struct {
+	holds   []holds
+	subs    []subscription
+	waiters []any
 }
 
 type holds struct {
@@ -67,8 +74,23 @@ type holds struct {
 type subscription struct {
 	session   Session
 	readyOnly bool
-	index     uint32
 	sequence  uint64
+}
+
+// more returns the object's others, made when they are first needed.
+func (o *Object) more() *others {
+	if o.others == nil {
+		o.others = new(others)
+	}
+	return o.others
+}
+
+// moreHolds returns the further holders, the list of which may be changed in place.
+func (o *Object) moreHolds() []holds {
+	if o.others == nil {
+		return nil
+	}
+	return o.others.holds
 }
 
 // Value returns the outcome, or nil while the object is pending.
@@ -85,7 +107,7 @@ const (
 	Freed EffectKind = iota + 1
 	// Deliver: tell Session of the outcome of Object.
 	Deliver
-	// ArgReady: Waiter's argument Object has its outcome.
+	// ArgReady: Object, for which the Waiters wait, has its outcome.
 	ArgReady
 )
 
@@ -94,63 +116,69 @@ type Effect struct {
 	Kind    EffectKind
 	Object  *Object
 	Session Session
-	// Sequence and Index name the submission for Deliver; Sequence 0 answers a Get.
+	// Sequence names the submission for Deliver, of which Object is a result; 0 answers a Get.
 	Sequence uint64
-	Index    uint32
 	// ReadyOnly says that Deliver tells readiness without the value.
 	ReadyOnly bool
-	// Waiter is what was given to Wait, for ArgReady.
-	Waiter any
+	// Waiters are what was given to Wait, in that order, for ArgReady: one effect for all, because a million tasks may wait for one object.
+	Waiters []any
 }
 
 // Directory is the set of objects that the node knows.
 type Directory struct {
-	objects map[id.Object]*Object
+	objects index
 	effects []Effect
+	told    []Effect  // what Effects returned last
 	release []*Object // work list of freeing, so that chains of containers need no recursion
 }
 
 // New returns an empty directory.
-func New() *Directory { return &Directory{objects: make(map[id.Object]*Object)} }
+func New(seed Seed) *Directory { return &Directory{objects: index{seed: seed}} }
 
 // Len returns the number of objects.
-func (d *Directory) Len() int { return len(d.objects) }
+func (d *Directory) Len() int { return d.objects.n }
 
-// Effects returns what has to be done since the last call; the slice is valid until the next event.
+// effectsKept is for how many effects room is kept for the next ones.
+const effectsKept = 1 << 14
+
+// Effects returns what has to be done since the last call; the slice is valid until the next call.
 func (d *Directory) Effects() []Effect {
-	e := d.effects
-	d.effects = d.effects[:0]
-	return e
+	clear(d.told) // or freed objects would stay
+	if cap(d.told) > effectsKept {
+		d.told = nil
+	}
+	d.effects, d.told = d.told[:0], d.effects
+	return d.told
 }
 
 // Lookup returns the object, or nil.
-func (d *Directory) Lookup(oid id.Object) *Object { return d.objects[oid] }
+func (d *Directory) Lookup(oid id.Object) *Object { return d.objects.get(oid) }
 
 // Create enters a pending object with one internal hold, that of its maker.
 func (d *Directory) Create(o *Object, oid id.Object) error {
-	if d.objects[oid] != nil {
+	if !d.objects.add(o, oid) {
 		return fmt.Errorf("object %v exists", oid)
 	}
 	o.ID, o.internal, o.live = oid, 1, true
-	d.objects[oid] = o
 	return nil
 }
 
 // Hold adds one hold of the session.
 func (d *Directory) Hold(o *Object, s Session) {
-	switch {
-	case o.holds == 0 && len(o.more) == 0:
+	switch more := o.moreHolds(); {
+	case o.holds == 0 && len(more) == 0:
 		o.holder, o.holds = s, 1
 	case o.holds > 0 && o.holder == s:
 		o.holds++
 	default:
-		for i := range o.more {
-			if o.more[i].session == s {
-				o.more[i].count++
+		for i := range more {
+			if more[i].session == s {
+				more[i].count++
 				return
 			}
 		}
-		o.more = append(o.more, holds{session: s, count: 1})
+		m := o.more()
+		m.holds = append(m.holds, holds{session: s, count: 1})
 	}
 }
 
@@ -161,10 +189,10 @@ func (d *Directory) Release(o *Object, s Session) error {
 		d.maybeFree(o)
 		return nil
 	}
-	for i := range o.more {
-		if o.more[i].session == s {
-			if o.more[i].count--; o.more[i].count == 0 {
-				o.more = append(o.more[:i], o.more[i+1:]...)
+	for i, h := range o.moreHolds() {
+		if h.session == s {
+			if o.others.holds[i].count--; h.count == 1 {
+				o.others.holds = slices.Delete(o.others.holds, i, i+1)
 			}
 			d.maybeFree(o)
 			return nil
@@ -178,7 +206,7 @@ func (o *Object) HeldBy(s Session) int {
 	if o.holds > 0 && o.holder == s {
 		return int(o.holds)
 	}
-	for _, h := range o.more {
+	for _, h := range o.moreHolds() {
 		if h.session == s {
 			return int(h.count)
 		}
@@ -191,7 +219,7 @@ func (o *Object) Holders() (sessions []Session, internal int) {
 	if o.holds > 0 {
 		sessions = append(sessions, o.holder)
 	}
-	for _, h := range o.more {
+	for _, h := range o.moreHolds() {
 		sessions = append(sessions, h.session)
 	}
 	return sessions, int(o.internal)
@@ -222,35 +250,38 @@ func (d *Directory) Resolve(o *Object, v *Value) (first bool) {
 	if o.sub.session != 0 {
 		d.deliver(o, o.sub)
 	}
-	for _, s := range o.moreSubs {
-		d.deliver(o, s)
+	o.sub = subscription{}
+	if m := o.others; m != nil {
+		for _, s := range m.subs {
+			d.deliver(o, s)
+		}
+		if len(m.waiters) > 0 {
+			d.effects = append(d.effects, Effect{Kind: ArgReady, Object: o, Waiters: m.waiters})
+		}
+		if m.subs, m.waiters = nil, nil; len(m.holds) == 0 {
+			o.others = nil
+		}
 	}
-	o.sub, o.moreSubs = subscription{}, nil
-	for _, w := range o.waiters {
-		d.effects = append(d.effects, Effect{Kind: ArgReady, Object: o, Waiter: w})
-	}
-	o.waiters = nil
 	d.Drop(o)
 	return true
 }
 
 // Subscribe asks for one delivery of the outcome to the session; at once when it is known.
-func (d *Directory) Subscribe(o *Object, s Session, sequence uint64, index uint32, readyOnly bool) {
-	sub := subscription{session: s, sequence: sequence, index: index, readyOnly: readyOnly}
+func (d *Directory) Subscribe(o *Object, s Session, sequence uint64, readyOnly bool) {
+	sub := subscription{session: s, sequence: sequence, readyOnly: readyOnly}
 	switch {
 	case o.value != nil:
 		d.deliver(o, sub)
 	case o.sub.session == 0:
 		o.sub = sub
 	default:
-		o.moreSubs = append(o.moreSubs, sub)
+		m := o.more()
+		m.subs = append(m.subs, sub)
 	}
 }
 
 func (d *Directory) deliver(o *Object, s subscription) {
-	d.effects = append(d.effects, Effect{
-		Kind: Deliver, Object: o, Session: s.session, Sequence: s.sequence, Index: s.index, ReadyOnly: s.readyOnly,
-	})
+	d.effects = append(d.effects, Effect{Kind: Deliver, Object: o, Session: s.session, Sequence: s.sequence, ReadyOnly: s.readyOnly})
 }
 
 // Wait has ArgReady told to the waiter when the outcome is known; it reports false, and tells nothing, when it is known already.
@@ -258,14 +289,23 @@ func (d *Directory) Wait(o *Object, waiter any) bool {
 	if o.value != nil {
 		return false
 	}
-	o.waiters = append(o.waiters, waiter)
+	m := o.more()
+	m.waiters = append(m.waiters, waiter)
 	return true
+}
+
+// refs are the objects whose refs the value contains.
+func (o *Object) refs() []*Object {
+	if o.value == nil {
+		return nil
+	}
+	return o.value.Refs
 }
 
 // SessionGone drops the holds and subscriptions of a dead session. It looks at every object: sessions end rarely.
 func (d *Directory) SessionGone(s Session) {
 	var held []*Object
-	for _, o := range d.objects {
+	for o := range d.objects.all() {
 		o.unsubscribe(s)
 		if o.HeldBy(s) > 0 {
 			held = append(held, o)
@@ -279,18 +319,15 @@ func (d *Directory) SessionGone(s Session) {
 }
 
 func (o *Object) unsubscribe(s Session) {
-	for i := 0; i < len(o.moreSubs); {
-		if o.moreSubs[i].session == s {
-			o.moreSubs = append(o.moreSubs[:i], o.moreSubs[i+1:]...)
-		} else {
-			i++
-		}
+	if m := o.others; m != nil {
+		m.subs = slices.DeleteFunc(m.subs, func(sub subscription) bool { return sub.session == s })
 	}
-	if o.sub.session == s {
-		o.sub = subscription{}
-		if n := len(o.moreSubs); n > 0 {
-			o.sub, o.moreSubs = o.moreSubs[0], o.moreSubs[1:]
-		}
+	if o.sub.session != s {
+		return
+	}
+	o.sub = subscription{}
+	if m := o.others; m != nil && len(m.subs) > 0 {
+		o.sub, m.subs = m.subs[0], m.subs[1:]
 	}
 }
 
@@ -298,11 +335,8 @@ func (o *Object) forget(s Session) {
 	if o.holder == s {
 		o.holds = 0
 	}
-	for i := range o.more {
-		if o.more[i].session == s {
-			o.more = append(o.more[:i], o.more[i+1:]...)
-			return
-		}
+	if m := o.others; m != nil {
+		m.holds = slices.DeleteFunc(m.holds, func(h holds) bool { return h.session == s })
 	}
 }
 
@@ -314,17 +348,14 @@ func (d *Directory) maybeFree(o *Object) {
 	d.release = append(d.release, o)
 	for len(d.release) > 0 {
 		last := len(d.release) - 1
-		o, d.release = d.release[last], d.release[:last]
+		o, d.release[last], d.release = d.release[last], nil, d.release[:last]
 		if !o.live || o.held() {
 			continue
 		}
 		o.live = false
 		d.Supersede(o)
 		d.effects = append(d.effects, Effect{Kind: Freed, Object: o})
-		if o.value == nil {
-			continue
-		}
-		for _, r := range o.value.Refs {
+		for _, r := range o.refs() {
 			r.internal--
 			if !r.held() {
 				d.release = append(d.release, r)
@@ -333,14 +364,11 @@ func (d *Directory) maybeFree(o *Object) {
 	}
 }
 
-func (o *Object) held() bool { return o.internal > 0 || o.holds > 0 || len(o.more) > 0 }
+func (o *Object) held() bool { return o.internal > 0 || o.holds > 0 || len(o.moreHolds()) > 0 }
 
 // Each calls f for every object, in order of id.
 func (d *Directory) Each(f func(*Object)) {
-	all := make([]*Object, 0, len(d.objects))
-	for _, o := range d.objects {
-		all = append(all, o)
-	}
+	all := slices.Collect(d.All())
 	sortByID(all)
 	for _, o := range all {
 		f(o)
@@ -348,15 +376,14 @@ func (d *Directory) Each(f func(*Object)) {
 }
 
 // Supersede takes an object out of the directory's index, so that another can be created under its id; those who hold it keep it.
-func (d *Directory) Supersede(o *Object) {
-	if d.objects[o.ID] == o {
-		delete(d.objects, o.ID)
-	}
-}
+func (d *Directory) Supersede(o *Object) { d.objects.remove(o) }
 
 // MoveHolds gives the sessions' holds on a superseded object to its successor: what a session holds is an id.
 func (d *Directory) MoveHolds(old, successor *Object) {
-	successor.holder, successor.holds, successor.more = old.holder, old.holds, old.more
-	old.holds, old.more = 0, nil
+	successor.holder, successor.holds = old.holder, old.holds
+	old.holds = 0
+	if more := old.moreHolds(); len(more) > 0 {
+		successor.more().holds, old.others.holds = more, nil
+	}
 	d.maybeFree(old)
 }

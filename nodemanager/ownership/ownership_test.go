@@ -38,7 +38,7 @@ func kinds(effects []Effect) map[EffectKind]int {
 
 func TestObjectIsFreedWithItsLastHold(t *testing.T) {
 	t.Parallel()
-	d := New()
+	d := New(Seed{})
 	o := create(t, d, 1)
 	d.Hold(o, 7)
 	d.Hold(o, 7)
@@ -62,7 +62,7 @@ func TestObjectIsFreedWithItsLastHold(t *testing.T) {
 
 func TestReleaseOfWhatIsNotHeldIsAnError(t *testing.T) {
 	t.Parallel()
-	d := New()
+	d := New(Seed{})
 	o := create(t, d, 1)
 	d.Hold(o, 7)
 	if err := d.Release(o, 8); !errors.Is(err, ErrNotHeld) {
@@ -72,7 +72,7 @@ func TestReleaseOfWhatIsNotHeldIsAnError(t *testing.T) {
 
 func TestPendingObjectWithoutHoldersIsFreedWhenItsOutcomeComes(t *testing.T) {
 	t.Parallel()
-	d := New()
+	d := New(Seed{})
 	o := create(t, d, 1)
 	d.Hold(o, 7)
 	if err := d.Release(o, 7); err != nil {
@@ -90,7 +90,7 @@ func TestPendingObjectWithoutHoldersIsFreedWhenItsOutcomeComes(t *testing.T) {
 func TestContainerHoldsWhatItContainsToAnyDepth(t *testing.T) {
 	t.Parallel()
 	const depth = 100_000
-	d := New()
+	d := New(Seed{})
 	inner := create(t, d, 0)
 	d.Resolve(inner, &Value{}) // freed at once: nobody holds it
 	d.Effects()
@@ -120,7 +120,7 @@ func TestContainerHoldsWhatItContainsToAnyDepth(t *testing.T) {
 
 func TestFirstOutcomeStays(t *testing.T) {
 	t.Parallel()
-	d := New()
+	d := New(Seed{})
 	o := create(t, d, 1)
 	d.Hold(o, 1)
 	v := &Value{Size: 1}
@@ -131,11 +131,11 @@ func TestFirstOutcomeStays(t *testing.T) {
 
 func TestSubscribersAndWaitersAreToldOnce(t *testing.T) {
 	t.Parallel()
-	d := New()
+	d := New(Seed{})
 	o := create(t, d, 1)
 	d.Hold(o, 1)
-	d.Subscribe(o, 1, 5, 0, false)
-	d.Subscribe(o, 2, 0, 0, true)
+	d.Subscribe(o, 1, 5, false)
+	d.Subscribe(o, 2, 0, true)
 	if !d.Wait(o, "task") {
 		t.Fatal("a pending object is not waited for")
 	}
@@ -147,7 +147,7 @@ func TestSubscribersAndWaitersAreToldOnce(t *testing.T) {
 	if d.Wait(o, "task") {
 		t.Fatal("a ready object is waited for")
 	}
-	d.Subscribe(o, 3, 0, 0, false)
+	d.Subscribe(o, 3, 0, false)
 	if e := d.Effects(); len(e) != 1 || e[0].Session != 3 {
 		t.Fatalf("got %v, want a delivery to 3", e)
 	}
@@ -155,15 +155,15 @@ func TestSubscribersAndWaitersAreToldOnce(t *testing.T) {
 
 func TestEndOfSessionDropsItsHoldsAndSubscriptions(t *testing.T) {
 	t.Parallel()
-	d := New()
+	d := New(Seed{})
 	mine, shared := create(t, d, 1), create(t, d, 2)
 	for _, o := range []*Object{mine, shared} {
 		d.Hold(o, 1)
 		d.Hold(o, 1)
-		d.Subscribe(o, 1, 1, 0, false)
+		d.Subscribe(o, 1, 1, false)
 	}
 	d.Hold(shared, 2)
-	d.Subscribe(shared, 2, 1, 0, false)
+	d.Subscribe(shared, 2, 1, false)
 	d.SessionGone(1)
 	d.Resolve(mine, &Value{})
 	d.Resolve(shared, &Value{})
@@ -179,7 +179,7 @@ func TestEndOfSessionDropsItsHoldsAndSubscriptions(t *testing.T) {
 
 func TestSupersededObjectLivesForItsHolders(t *testing.T) {
 	t.Parallel()
-	d := New()
+	d := New(Seed{})
 	old := create(t, d, 1)
 	d.Hold(old, 1)
 	d.Supersede(old)
@@ -233,7 +233,7 @@ func FuzzDirectoryAgreesWithOracle(f *testing.F) { f.Fuzz(rapid.MakeFuzz(agree))
 
 // agree drives directory and oracle through the same random history and compares what lives and who is told.
 func agree(t *rapid.T) {
-	d := New()
+	d := New(Seed{})
 	o := &oracle{sessions: map[int]map[Session]int{}, internal: map[int]int{}, refs: map[int][]int{}, ready: map[int]bool{}, alive: map[int]bool{}}
 	objects := map[int]*Object{}
 	var told, want int
@@ -312,7 +312,7 @@ func agree(t *rapid.T) {
 		},
 		"subscribe": func(t *rapid.T) {
 			n, s := pick(t), session.Draw(t, "session")
-			d.Subscribe(objects[n], s, 1, 0, false)
+			d.Subscribe(objects[n], s, 1, false)
 			if o.ready[n] {
 				want++
 			} else {
@@ -349,8 +349,61 @@ func agree(t *rapid.T) {
 	})
 }
 
+func TestCirclesAreCollectedAndNothingElse(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		const n = 8
+		d, objects, alive := New(Seed{}), make([]*Object, n), make([]bool, n)
+		number := rapid.IntRange(0, n-1)
+		for i := range objects {
+			objects[i] = create(t, d, i)
+			d.Hold(objects[i], 1)
+		}
+		contains := make([][]int, n)
+		for i, o := range objects {
+			if rapid.IntRange(0, 9).Draw(t, "pending") == 0 {
+				alive[i] = true
+				continue
+			}
+			contains[i] = rapid.SliceOfN(number, 0, 3).Draw(t, "contains")
+			v := new(Value)
+			for _, r := range contains[i] {
+				v.Refs = append(v.Refs, objects[r])
+			}
+			d.Resolve(o, v)
+		}
+		for i, o := range objects {
+			switch rapid.IntRange(0, 9).Draw(t, "other hold") {
+			case 0:
+				d.Hold(o, 2)
+				alive[i] = true
+			case 1:
+				d.Retain(o)
+				alive[i] = true
+			}
+		}
+		others := number.Draw(t, "another program's, which holds it")
+		d.Hold(objects[others], 2)
+		alive[others] = true
+		d.SessionGone(1)
+		d.CollectCircles(slices.DeleteFunc(slices.Collect(d.All()), func(o *Object) bool { return o == objects[others] }))
+		for range n {
+			for i, refs := range contains {
+				for _, r := range refs {
+					alive[r] = alive[r] || alive[i]
+				}
+			}
+		}
+		for i, o := range objects {
+			if o.Live() != alive[i] {
+				t.Fatalf("object %d lives: %v, want %v; values contain %v", i, o.Live(), alive[i], contains)
+			}
+		}
+	})
+}
+
 func BenchmarkSubmitResolveRelease(b *testing.B) {
-	d := New()
+	d := New(Seed{})
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		o := new(Object)
@@ -358,7 +411,7 @@ func BenchmarkSubmitResolveRelease(b *testing.B) {
 			b.Fatal(err)
 		}
 		d.Hold(o, 1)
-		d.Subscribe(o, 1, uint64(i), 0, false)
+		d.Subscribe(o, 1, uint64(i), false)
 		d.Resolve(o, &Value{})
 		if err := d.Release(o, 1); err != nil {
 			b.Fatal(err)

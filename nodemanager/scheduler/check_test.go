@@ -200,7 +200,7 @@ func checkList(l *taskList, ok func(*Task) bool) error {
 	var prev *Task
 	for t := l.first; t != nil; t = t.next {
 		if t.prev != prev || !ok(t) {
-			return fmt.Errorf("task %d, %v: wrong in its list", t.Handle, t.state)
+			return fmt.Errorf("task %d, %v: wrong in its list", t.Record, t.state)
 		}
 		prev = t
 		n++

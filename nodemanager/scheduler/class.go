@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"slices"
+
 	"github.com/mobula-dev/mobula/nodemanager/resource"
 )
 
@@ -40,6 +42,11 @@ type Spec struct {
 	Env string
 	// Actor says that the task creates an actor.
 	Actor bool
+	// Pool is where the resources come from; nil is the node's Ledger. What a pool has was taken from the node when the pool was opened, and
+	// is not counted again, neither for fairness nor against reservations.
+	Pool *resource.Pool
+	// Bundle is the part of the pool, or -1 for any.
+	Bundle int
 }
 
 // Class is an interned Spec of a job: a queue, the lanes that serve it, and how long its tasks run.
@@ -47,8 +54,10 @@ type Class struct {
 	spec  Spec
 	job   *Job
 	group *group
-	size  float64 // the largest fraction of a column that one task needs
-	solo  *Class  // the same with a process of its own and no pipeline, for tasks under suspicion; made when needed
+	// ledgers are where its resources may come from, in the order in which they are tried: one, unless any bundle of a pool will do.
+	ledgers []*resource.Ledger
+	size    float64 // the largest fraction of a column that one task needs
+	solo    *Class  // the same with a process of its own and no pipeline, for tasks under suspicion; made when needed
 
 	queue   taskList
 	lanes   laneSet // that run its tasks, blocked ones included, actors not
@@ -163,7 +172,11 @@ func (s *Scheduler) newClass(j *Job, spec Spec) *Class {
 	c.lanes.place, c.roomy.place = ofClass, roomy
 	c.group = j.group(spec.Kind, spec.Env)
 	c.group.classes = append(c.group.classes, c)
-	_, c.infeasible = s.ledger.Infeasible(spec.Shape)
+	c.ledgers = []*resource.Ledger{s.ledger}
+	if spec.Pool != nil {
+		c.ledgers = spec.Pool.Bundle(spec.Bundle)
+	}
+	c.infeasible = !slices.ContainsFunc(c.ledgers, func(l *resource.Ledger) bool { _, never := l.Infeasible(spec.Shape); return !never })
 	for i := range spec.Shape.Len() {
 		c.size = max(c.size, s.fraction(spec.Shape.At(i)))
 	}
@@ -183,17 +196,25 @@ func (s *Scheduler) isolated(c *Class) *Class {
 	return c.solo
 }
 
-// account moves what a shape needs into a job's held amounts (sign 1) or out of them (-1), and computes its share anew.
-func (s *Scheduler) account(j *Job, shape *resource.Shape, sign int64) {
+// account moves what a shape of a class needs into its job's held amounts (sign 1) or out of them (-1), and computes its share anew.
+func (s *Scheduler) account(c *Class, shape *resource.Shape, sign int64) {
+	if c.spec.Pool != nil {
+		return
+	}
+	j := c.job
 	for i := range shape.Len() {
-		c, amount := shape.At(i)
-		j.held[c] += sign * amount
+		column, amount := shape.At(i)
+		j.held[column] += sign * amount
 	}
 	s.reckon(j)
 }
 
 // accountCPU is account for the CPUs of a shape only, which are lent and reclaimed.
-func (s *Scheduler) accountCPU(j *Job, shape *resource.Shape, sign int64) {
+func (s *Scheduler) accountCPU(c *Class, shape *resource.Shape, sign int64) {
+	if c.spec.Pool != nil {
+		return
+	}
+	j := c.job
 	j.held[resource.CPU] += sign * shape.Need(resource.CPU)
 	s.reckon(j)
 }

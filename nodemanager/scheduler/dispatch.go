@@ -1,5 +1,11 @@
 package scheduler
 
+import (
+	"slices"
+
+	"github.com/mobula-dev/mobula/nodemanager/resource"
+)
+
 // dispatch opens lanes for queued tasks, the fairest first, until nothing more fits, and then asks for the workers that are missing.
 func (s *Scheduler) dispatch(now int64) {
 	s.reserve.lifted = false
@@ -60,10 +66,28 @@ func (s *Scheduler) displaces(c *Class, now int64) bool {
 
 // fits reports whether there are resources for one more lane of a class.
 func (s *Scheduler) fits(c *Class) bool {
+	if c.spec.Pool != nil && !c.spec.Pool.Opened() {
+		return false
+	}
 	if c.spec.Shape.Empty() {
 		return c.running < s.cfg.FreeLanes
 	}
-	return s.ledger.Fits(c.spec.Shape)
+	return c.fitting() != nil
+}
+
+// fitting returns the accounts that have room for one more lane of a class, or nil.
+func (c *Class) fitting() *resource.Ledger {
+	for _, l := range c.ledgers {
+		if l.Fits(c.spec.Shape) {
+			return l
+		}
+	}
+	return nil
+}
+
+// overdrawn reports whether anything that a lane of the class holds is owed to others.
+func (c *Class) overdrawn() bool {
+	return slices.ContainsFunc(c.ledgers, func(l *resource.Ledger) bool { return l.Overdrawn(c.spec.Shape) })
 }
 
 // pick returns the class that is to have the next lane: of the job that comes first, the first in turn that can. It may be one that needs
@@ -91,7 +115,7 @@ func (j *Job) before(o *Job) bool {
 
 // mayKeep reports whether a lane of a class may go on with more of its tasks, rather than end so that others get what it holds.
 func (s *Scheduler) mayKeep(c *Class) bool {
-	return !c.job.gone && !s.ledger.Overdrawn(c.spec.Shape) && !s.reserve.forbids(s.ledger, c) && !s.contested(c)
+	return !c.job.gone && !c.overdrawn() && !s.reserve.forbids(s.ledger, c) && !s.contested(c)
 }
 
 // contested reports whether another class with queued tasks has a better claim on what a lane of c holds: it would fit, or get a worker,
@@ -111,7 +135,7 @@ func (s *Scheduler) contested(c *Class) bool {
 				}
 				continue // it waits for a worker that is being started, not for this lane
 			}
-			if s.ledger.FitsWith(d.spec.Shape, c.spec.Shape) {
+			if d.spec.Pool == c.spec.Pool && slices.ContainsFunc(c.ledgers, func(l *resource.Ledger) bool { return l.FitsWith(d.spec.Shape, c.spec.Shape) }) {
 				return true
 			}
 		}

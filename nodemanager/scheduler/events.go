@@ -78,7 +78,7 @@ func (s *Scheduler) Requeue(t *Task, front, isolate bool, now int64) {
 
 // Reason says why a task is Infeasible: the column that can never be met; false when its job is gone.
 func (s *Scheduler) Reason(t *Task) (resource.Shortage, bool) {
-	return s.ledger.Infeasible(t.Class.spec.Shape)
+	return t.Class.ledgers[0].Infeasible(t.Class.spec.Shape)
 }
 
 // ArgReady says that one missing argument of a task is there. For a task that is not Waiting it does nothing.
@@ -121,9 +121,9 @@ func (s *Scheduler) becomeActor(l *Lane, now int64) {
 	c.running--
 	c.lanes.remove(l)
 	if run := c.spec.Running; run != nil {
-		s.ledger.Shrink(l.shape, run)
-		s.account(c.job, l.shape, -1)
-		s.account(c.job, run, 1)
+		l.ledger.Shrink(l.shape, run)
+		s.account(c, l.shape, -1)
+		s.account(c, run, 1)
 		l.shape = run
 	}
 	s.dispatch(now)

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mobula-dev/mobula/nodemanager/resource"
@@ -26,6 +27,8 @@ type Explanation struct {
 	NoWorker string
 	// ReservedFor is the class for which what it needs is being kept; nil when there is none.
 	ReservedFor *Class
+	// Closed says that the pool from which it is served does not have its resources yet.
+	Closed bool
 	// Contested says that lanes of its class are being left to other classes, whose turn it is.
 	Contested bool
 	// Worker is where it was dispatched to.
@@ -81,8 +84,12 @@ func ahead(t *Task) (n int, more bool) {
 }
 
 func (s *Scheduler) explainQueued(e *Explanation, c *Class, now int64) {
-	for _, short := range s.ledger.Short(c.spec.Shape) {
-		e.Short = append(e.Short, Short{Shortage: short, Holders: s.holders(short.Column)})
+	if c.spec.Pool != nil && !c.spec.Pool.Opened() {
+		e.Closed = true
+		return
+	}
+	for _, short := range c.ledgers[0].Short(c.spec.Shape) {
+		e.Short = append(e.Short, Short{Shortage: short, Holders: s.holders(c.ledgers, short.Column)})
 	}
 	if s.reserve.forbids(s.ledger, c) {
 		e.ReservedFor = s.reserve.class
@@ -105,7 +112,7 @@ func (s *Scheduler) explainQueued(e *Explanation, c *Class, now int64) {
 }
 
 // holders lists the classes that hold some of a column, job by job in the order in which they came.
-func (s *Scheduler) holders(c resource.Column) []Holder {
+func (s *Scheduler) holders(of []*resource.Ledger, c resource.Column) []Holder {
 	var holders []Holder
 	index := make(map[*Class]int)
 	for _, j := range s.jobs {
@@ -113,7 +120,7 @@ func (s *Scheduler) holders(c resource.Column) []Holder {
 			for _, w := range g.all {
 				for _, l := range w.lanes.lanes {
 					amount := l.holds(c)
-					if amount == 0 {
+					if amount == 0 || !slices.Contains(of, l.ledger) {
 						continue
 					}
 					i, known := index[l.class]
@@ -152,6 +159,9 @@ func (e Explanation) String() string {
 	}
 	for _, short := range e.Short {
 		fmt.Fprintf(&b, "; short of %s", short.Shortage)
+	}
+	if e.Closed {
+		b.WriteString("; its placement group does not have its resources yet")
 	}
 	if e.NoWorker != "" {
 		fmt.Fprintf(&b, "; no worker: %s", e.NoWorker)

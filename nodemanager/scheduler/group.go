@@ -45,10 +45,19 @@ func (s *Scheduler) want(c *Class, now int64) bool {
 	g := c.group
 	n := 1
 	if g.kind == Isolated {
-		n = s.ledger.Room(c.spec.Shape, min(c.queue.n, max(1, s.cfg.FreeLanes-c.running)))
+		n = c.room(min(c.queue.n, max(1, s.cfg.FreeLanes-c.running)))
 	}
 	c.atLimit = s.full()
 	return g.starting < n && s.start(g, now)
+}
+
+// room returns how many lanes of a class fit side by side, at most limit.
+func (c *Class) room(limit int) int {
+	n := 0
+	for _, l := range c.ledgers {
+		n += l.Room(c.spec.Shape, limit-n)
+	}
+	return n
 }
 
 // full reports whether MaxWorkers forbids another worker.

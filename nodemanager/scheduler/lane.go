@@ -24,7 +24,8 @@ type Lane struct {
 
 	worker    *Worker
 	class     *Class
-	shape     *resource.Shape // what it holds, or has lent
+	shape     *resource.Shape  // what it holds, or has lent
+	ledger    *resource.Ledger // from where
 	devices   resource.Devices
 	number    uint32
 	state     laneState
@@ -66,10 +67,10 @@ func (l *Lane) takes() bool {
 // open makes a lane for the first queued task of a class, which runnable has approved.
 func (s *Scheduler) open(c *Class, now int64) {
 	w := c.group.pick()
-	devices, _ := s.ledger.Take(c.spec.Shape)
 	l := w.lane()
-	l.class, l.shape, l.devices, l.state = c, c.spec.Shape, devices, laneTasks
-	s.account(c.job, l.shape, 1)
+	l.class, l.shape, l.ledger, l.state = c, c.spec.Shape, c.fitting(), laneTasks
+	l.devices, _ = l.ledger.Take(l.shape)
+	s.account(c, l.shape, 1)
 	s.busy(w)
 	w.lanes.add(l)
 	c.lanes.add(l)
@@ -113,7 +114,7 @@ func (s *Scheduler) prime(now int64) {
 	for more := true; more; {
 		more = false
 		for _, l := range s.fresh {
-			if c := l.class; c.queue.n > 0 && l.tasks.n < c.depth && !s.reserve.forbids(s.ledger, c) && !s.ledger.Overdrawn(l.shape) {
+			if c := l.class; c.queue.n > 0 && l.tasks.n < c.depth && !s.reserve.forbids(s.ledger, c) && !l.ledger.Overdrawn(l.shape) {
 				s.assign(l, now)
 				more = true
 			}
@@ -196,15 +197,15 @@ func (s *Scheduler) end(l *Lane, now int64) {
 	if l.state == laneTasks {
 		c.running--
 	}
-	s.ledger.Give(l.shape, l.devices)
-	s.account(c.job, l.shape, -1)
+	l.ledger.Give(l.shape, l.devices)
+	s.account(c, l.shape, -1)
 	s.yield(c)
 	s.piped.remove(l)
 	c.roomy.remove(l)
 	c.lanes.remove(l)
 	w.lanes.remove(l)
 	spent := l.state == laneActor && w.group.kind == Isolated
-	l.class, l.shape, l.devices, l.Record = nil, nil, 0, nil
+	l.class, l.shape, l.ledger, l.devices, l.Record = nil, nil, nil, 0, nil
 	if l.revoking {
 		l.state = laneZombie
 	} else {
@@ -219,8 +220,8 @@ func (s *Scheduler) end(l *Lane, now int64) {
 // lend gives the CPUs of a lane to others while what runs in it waits.
 func (s *Scheduler) lend(l *Lane) {
 	l.lent = true
-	s.ledger.Lend(l.shape)
-	s.accountCPU(l.class.job, l.shape, -1)
+	l.ledger.Lend(l.shape)
+	s.accountCPU(l.class, l.shape, -1)
 	if l.state == laneTasks {
 		l.class.running--
 	}
@@ -233,8 +234,8 @@ func (s *Scheduler) lend(l *Lane) {
 // reclaim takes the CPUs of a lane again.
 func (s *Scheduler) reclaim(l *Lane) {
 	l.lent = false
-	s.ledger.Reclaim(l.shape)
-	s.accountCPU(l.class.job, l.shape, 1)
+	l.ledger.Reclaim(l.shape)
+	s.accountCPU(l.class, l.shape, 1)
 	if l.state == laneTasks {
 		l.class.running++
 	}

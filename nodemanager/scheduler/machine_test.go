@@ -16,7 +16,7 @@ type machine struct {
 	*oracle
 	jobs    []*Job
 	classes []*Class
-	handle  uint64
+	number  int // of the newest task
 	all     []*Task
 }
 
@@ -94,8 +94,8 @@ func (m *machine) queued(t *Task, front bool) {
 }
 
 func (m *machine) submit(c *Class, missing int) *Task {
-	m.handle++
-	t := &Task{Class: c, Handle: m.handle}
+	m.number++
+	t := &Task{Class: c, Record: m.number}
 	m.all = append(m.all, t)
 	if missing > 0 {
 		m.missing[t] = missing
@@ -129,7 +129,7 @@ func (m *machine) finish(l *laneModel, run int64) {
 	m.leave(l, t)
 	m.doneN++
 	if !m.s.Done(t, run, m.now) {
-		m.t.Fatalf("done of task %d is refused", t.Handle)
+		m.t.Fatalf("done of task %d is refused", t.Record)
 	}
 	m.settle()
 }
@@ -141,7 +141,7 @@ func (m *machine) block(l *laneModel, keep int) {
 	head := l.tasks[0]
 	m.takeBack(l, returned)
 	if !m.s.Blocked(head, returned, m.now) {
-		m.t.Fatalf("blocked of task %d is refused", head.Handle)
+		m.t.Fatalf("blocked of task %d is refused", head.Record)
 	}
 	m.settle()
 }
@@ -150,7 +150,7 @@ func (m *machine) unblock(l *laneModel) {
 	l.lent = false
 	l.since = m.now
 	if !m.s.Unblocked(l.tasks[0], m.now) {
-		m.t.Fatalf("unblocked of task %d is refused", l.tasks[0].Handle)
+		m.t.Fatalf("unblocked of task %d is refused", l.tasks[0].Record)
 	}
 	m.settle()
 }
@@ -225,15 +225,16 @@ func (m *machine) endJob(j *Job) {
 	}
 	for _, t := range tasks {
 		if t.state != Idle || t.Class.job != j {
-			m.t.Fatalf("task %d comes back %v", t.Handle, t.state)
+			m.t.Fatalf("task %d comes back %v", t.Record, t.state)
 		}
 	}
 	m.settle()
 }
 
 func sameTasks(a, b []*Task) bool {
-	byHandle := func(x, y *Task) int { return int(x.Handle) - int(y.Handle) }
-	return slices.Equal(slices.SortedFunc(slices.Values(a), byHandle), slices.SortedFunc(slices.Values(b), byHandle))
+	number := func(t *Task) int { n, _ := t.Record.(int); return n }
+	byNumber := func(x, y *Task) int { return number(x) - number(y) }
+	return slices.Equal(slices.SortedFunc(slices.Values(a), byNumber), slices.SortedFunc(slices.Values(b), byNumber))
 }
 
 // lanesThat lists the lanes for which a condition holds.
@@ -481,7 +482,7 @@ func schedulerMachine(t *rapid.T) {
 	}
 	for _, task := range m.all {
 		if task.state != Idle {
-			t.Fatalf("task %d ends %v", task.Handle, task.state)
+			t.Fatalf("task %d ends %v", task.Record, task.state)
 		}
 	}
 }

@@ -210,7 +210,7 @@ func (o *oracle) dispatched(e Effect) {
 	o.t.Helper()
 	c := e.Task.Class
 	if queue := o.queues[c]; len(queue) == 0 || queue[0] != e.Task {
-		o.t.Fatalf("task %d is not the first of its class", e.Task.Handle)
+		o.t.Fatalf("task %d is not the first of its class", e.Task.Record)
 	}
 	w := o.worker(e.Worker)
 	if w.starting || w.stopping || w.retiring || e.Worker.group != c.group || e.Lane.Worker() != e.Worker {
@@ -262,7 +262,7 @@ func (o *oracle) unqueue(t *Task) {
 	o.t.Helper()
 	i := slices.Index(o.queues[t.Class], t)
 	if i < 0 {
-		o.t.Fatalf("task %d is not queued", t.Handle)
+		o.t.Fatalf("task %d is not queued", t.Record)
 	}
 	o.queues[t.Class] = slices.Delete(slices.Clone(o.queues[t.Class]), i, i+1)
 }

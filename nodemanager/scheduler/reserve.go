@@ -37,7 +37,7 @@ func (s *Scheduler) afterLift(now int64) {
 
 // forbids reports whether a class must not start anything because it would take what is kept for another.
 func (r *reservation) forbids(ledger *resource.Ledger, c *Class) bool {
-	return r.active && r.class != c && competes(ledger, r.class, c)
+	return r.active && r.class != c && c.spec.Pool == nil && competes(ledger, r.class, c)
 }
 
 // competes reports whether c needs some of what d is short of.
@@ -54,7 +54,7 @@ func competes(ledger *resource.Ledger, d, c *Class) bool {
 
 // pass notes which class was passed over, if any, now that c is served.
 func (s *Scheduler) pass(c *Class, now int64) {
-	if s.active == 0 || s.active == 1 && c.queue.n > 0 || s.reserve.class != nil || s.cfg.ReserveAfterNs < 0 {
+	if s.active == 0 || s.active == 1 && c.queue.n > 0 || s.reserve.class != nil || s.cfg.ReserveAfterNs < 0 || c.spec.Pool != nil {
 		return
 	}
 	for j := s.ring.first; j != nil; j = j.ringLinks.next {
@@ -62,7 +62,7 @@ func (s *Scheduler) pass(c *Class, now int64) {
 			continue
 		}
 		for d := j.ring.first; d != nil; d = d.ringLinks.next {
-			if d != c && !s.fits(d) && competes(s.ledger, d, c) && d.spec.Shape != c.spec.Shape {
+			if d != c && d.spec.Pool == nil && !s.fits(d) && competes(s.ledger, d, c) && d.spec.Shape != c.spec.Shape {
 				span := s.cfg.ReserveAfterNs
 				s.reserve.class, s.reserve.span, s.reserve.due = d, span, now+span
 				s.wakeAt(now + span)
@@ -99,7 +99,7 @@ func (s *Scheduler) reachable(c *Class) bool {
 		free := s.ledger.Free(column)
 		for _, j := range s.jobs {
 			for _, o := range j.ordered {
-				if !o.spec.Actor {
+				if !o.spec.Actor && o.spec.Pool == nil {
 					free += int64(o.running) * o.spec.Shape.Need(column)
 				}
 			}

@@ -34,15 +34,13 @@ func (s State) String() string {
 	}
 }
 
-// Task is the scheduler's part of a task: 64 bytes, meant to be embedded in the caller's record. It is linked into the scheduler's lists
+// Task is the scheduler's part of a task: 56 bytes, meant to be embedded in the caller's record. It is linked into the scheduler's lists
 // while it is not Idle, so it must not be copied then.
 type Task struct {
 	// Class says what the task is like. The caller sets it before Submit. Requeue with isolate changes it.
 	Class *Class
 	// Record is the caller's, never touched here: a pointer to what the task is embedded in.
 	Record any
-	// Handle is the caller's, never touched here: the number of this attempt on the wire.
-	Handle uint64
 
 	next, prev *Task
 	lane       *Lane // while Dispatched or Blocked

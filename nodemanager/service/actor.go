@@ -55,25 +55,25 @@ type actor struct {
 	recreation  *task               // the constructor's run for a restart, while it lasts
 	spec        []byte              // of the creation, kept for restarts
 	specRefs    []*ownership.Object // what the spec needs, kept for restarts
-	specArgs    int
+	specArgs    int32
 	worker      *worker
-	lane        *scheduler.Lane
-	blocked     int // calls at the worker that wait in a get
+	lane        *scheduler.Lane // in which it was or is being made, or lives
+	blocked     int             // calls at the worker that wait in a get
 	death       *mobulav1.ErrorValue
 	noHandles   bool
+	retained    bool // the node holds its handle, because it is detached
 	name        string
 	namespace   string
+	claimed     bool   // the control plane has decided on its name
 	alias       *actor // the actor of that name that existed before
 	traceparent string // of the creation, to which calls are linked
 
 	front   callQueue    // calls that run again: before all others, in the order in which they ran
 	queues  []*callQueue // callers in the order of their first call
 	bySess  map[ownership.Session]*callQueue
-	waiting int // calls in queues
-	first   *task
-	last    *task // calls at the worker, oldest first, linked by prev and next
-	flying  int
-	next    int // queue at which the next round begins
+	waiting int     // calls in queues
+	flying  []*task // calls at the worker, oldest first
+	next    int     // queue at which the next round begins
 	pumping bool
 }
 
@@ -96,20 +96,24 @@ func (q *callQueue) push(t *task) {
 
 // createActor enters an actor and schedules its constructor.
 func (n *Node) createActor(t *task) {
-	if old := n.actors[t.id]; old != nil && old.state != actorDead {
+	if old := n.actors[t.id()]; old != nil && old.state != actorDead {
 		n.fail(t, t.invalid("the task's id is that of an actor that has not ended"))
 		return
 	}
 	o := t.tmpl.options
 	a := &actor{
-		id: t.id, tmpl: t.tmpl, job: t.job, state: actorCreating, incarnation: 1, restarts: o.GetMaxRestarts(), creation: t,
+		id: t.id(), tmpl: t.tmpl, job: t.tmpl.job, state: actorCreating, incarnation: 1, restarts: o.GetMaxRestarts(), creation: t,
 		name: o.GetName(), namespace: o.GetNamespace(), bySess: make(map[ownership.Session]*callQueue),
 	}
 	t.actor = a
 	if a.namespace == "" {
-		a.namespace = t.job.namespace
+		a.namespace = a.job.namespace
 	}
 	n.actors[a.id] = a
+	if a.detached() {
+		a.retained = true
+		n.dir.Retain(&t.first)
+	}
 	if a.restarts != 0 {
 		a.spec, a.specRefs, a.specArgs = t.raw, append([]*ownership.Object(nil), t.refs...), t.refArgs
 		for _, r := range a.specRefs {
@@ -140,7 +144,7 @@ func (n *Node) callActor(s *session, t *task, actorID []byte) {
 		n.fail(t, a.deathOf(mobulav1.Execution_EXECUTION_NOT_EXECUTED))
 		return
 	}
-	if most := a.tmpl.options.MaxPendingCalls; most != nil && *most >= 0 && a.waiting+a.flying >= int(*most) {
+	if most := a.tmpl.options.MaxPendingCalls; most != nil && *most >= 0 && a.waiting+len(a.flying) >= int(*most) {
 		n.fail(t, &mobulav1.ErrorValue{
 			Kind:      mobulav1.ErrorKind_ERROR_KIND_PENDING_CALLS_LIMIT,
 			Message:   fmt.Sprintf("actor %s has %d calls pending, which is its max_pending_calls", a, *most),
@@ -180,10 +184,10 @@ func (n *Node) pump(a *actor) {
 	}
 	a.pumping = true // what fails on the way pumps again: the loop below sees to it
 	defer func() { a.pumping = false }()
-	for progress := true; progress && a.waiting > 0 && a.flying < actorWindow; {
+	for progress := true; progress && a.waiting > 0 && len(a.flying) < actorWindow; {
 		progress = n.pumpQueue(a, &a.front)
 		for range a.queues {
-			if a.flying >= actorWindow {
+			if len(a.flying) >= actorWindow {
 				return
 			}
 			a.next = (a.next + 1) % len(a.queues)
@@ -200,7 +204,7 @@ func (n *Node) pumpQueue(a *actor, q *callQueue) bool {
 	const turn = 64 // calls of one caller before another's
 	for range turn {
 		t := q.ready(a.tmpl.options.GetAllowOutOfOrderExecution())
-		if t == nil || a.flying >= actorWindow {
+		if t == nil || len(a.flying) >= actorWindow {
 			return progress
 		}
 		progress = true
@@ -213,7 +217,7 @@ func (n *Node) pumpQueue(a *actor, q *callQueue) bool {
 			n.failByArg(t, o)
 			continue
 		}
-		a.link(t)
+		a.flying = append(a.flying, t)
 		n.execute(t, a.worker, a.lane.Number(), nil)
 	}
 	return progress
@@ -249,44 +253,34 @@ func (q *callQueue) take(t *task) {
 	}
 }
 
-// link enters a call into the list of those that the worker has.
-func (a *actor) link(t *task) {
-	a.flying++
-	t.prev, t.next = a.last, nil
-	if a.last == nil {
-		a.first = t
-	} else {
-		a.last.next = t
-	}
-	a.last = t
-}
-
-// unlink takes a call out of that list.
-func (a *actor) unlink(t *task) {
-	a.flying--
-	if t.prev == nil {
-		a.first = t.next
-	} else {
-		t.prev.next = t.next
-	}
-	if t.next == nil {
-		a.last = t.prev
-	} else {
-		t.next.prev = t.prev
-	}
-	t.prev, t.next = nil, nil
-}
-
 // lend lends the actor's CPU while every call that runs in it waits, and takes it back otherwise.
 func (n *Node) lend(a *actor) {
 	if a.state != actorAlive {
 		return
 	}
-	running := min(a.flying, max(1, int(a.tmpl.options.GetMaxConcurrency())))
+	running := min(len(a.flying), a.capacity())
 	if a.blocked > 0 && a.blocked >= running {
 		n.sched.ActorBlocked(a.lane, n.now)
 	} else {
 		n.sched.ActorUnblocked(a.lane)
+	}
+}
+
+// capacity is how many calls the actor runs at the same time: of its default group and of its others.
+func (a *actor) capacity() int {
+	o := a.tmpl.options
+	most := max(1, int(o.GetMaxConcurrency()))
+	for _, limit := range o.GetConcurrencyGroups() {
+		most += int(limit)
+	}
+	return most
+}
+
+// letGo drops the node's hold on a detached actor.
+func (n *Node) letGo(a *actor) {
+	if a.retained {
+		a.retained = false
+		n.dir.Drop(&a.creation.first)
 	}
 }
 
@@ -297,10 +291,10 @@ func (n *Node) callDone(t *task) {
 }
 
 // constructed makes an actor whose constructor has returned ready for calls.
-func (n *Node) constructed(a *actor, w *worker, lane *scheduler.Lane) {
-	a.state, a.worker, a.lane, a.recreation = actorAlive, w, lane, nil
+func (n *Node) constructed(a *actor, w *worker) {
+	a.state, a.worker, a.recreation = actorAlive, w, nil
 	w.actors[a.id] = a
-	lane.Record = a
+	a.lane.Record = a
 	n.recordAlive(a)
 	n.pump(a)
 	if a.noHandles {
@@ -372,17 +366,19 @@ func (n *Node) endActor(a *actor, death *mobulav1.ErrorValue, kill bool) {
 	if a.noHandles {
 		n.forgetActor(a.id, a)
 	}
+	n.letGo(a)
+	n.lingered(a.job)
 }
 
 // dropActor has a shared worker forget an actor. Calls that it runs have their contexts ended; when they do not return in time, the process
 // takes nothing new and ends with its last other work.
 func (n *Node) dropActor(a *actor, w *worker) {
-	n.send(w.session, mobulav1.FrameKind_FRAME_KIND_ACTOR_GONE, &mobulav1.ActorGone{ActorId: a.id[:]})
-	if a.first == nil {
+	n.nudge(w, mobulav1.FrameKind_FRAME_KIND_ACTOR_GONE, &mobulav1.ActorGone{ActorId: a.id[:]})
+	if len(a.flying) == 0 {
 		return
 	}
 	var running []uint64
-	for t := a.first; t != nil; t = t.next {
+	for _, t := range a.flying {
 		running = append(running, t.handle)
 		w.zombies[t.handle] = true
 	}
@@ -397,9 +393,9 @@ func (n *Node) dropActor(a *actor, w *worker) {
 
 // failCalls fails every call of a dead actor.
 func (n *Node) failCalls(a *actor) {
-	for a.first != nil {
-		t := a.first
-		a.unlink(t)
+	for len(a.flying) > 0 {
+		t := a.flying[0]
+		a.flying = without(a.flying, t)
 		n.releaseHandle(t)
 		execution := mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED
 		if t.unsent {
@@ -442,9 +438,9 @@ func (n *Node) crashed(a *actor, cause *mobulav1.ErrorValue) {
 // others fail with an unknown outcome.
 func (n *Node) interruptCalls(a *actor, cause *mobulav1.ErrorValue) {
 	var again []*task
-	for a.first != nil {
-		t := a.first
-		a.unlink(t)
+	for len(a.flying) > 0 {
+		t := a.flying[0]
+		a.flying = without(a.flying, t)
 		n.releaseHandle(t)
 		if t.retries == 0 && !t.unsent {
 			n.fail(t, &mobulav1.ErrorValue{
@@ -482,15 +478,15 @@ func (a *actor) callerGone(sid ownership.Session) {
 // recreate runs the constructor of a new incarnation.
 func (n *Node) recreate(a *actor) {
 	t := &task{
-		id: a.id, tmpl: a.tmpl, job: a.job, from: a.creation.from, raw: a.spec, attempt: a.incarnation, submitted: n.now,
+		first: ownership.Object{ID: a.id.Object(0)}, tmpl: a.tmpl, from: a.creation.from, raw: a.spec, attempt: a.incarnation, submitted: n.now,
 		parent: a.creation.parent, callSite: a.creation.callSite, actor: a, refArgs: a.specArgs,
 		refs: append([]*ownership.Object(nil), a.specRefs...),
 	}
 	for _, r := range t.refs {
 		n.dir.Retain(r)
 	}
-	t.job.charge(len(t.raw))
-	t.job.tasks++
+	a.job.charge(len(t.raw))
+	a.job.tasks++
 	a.recreation = t
 	n.schedule(t)
 }

@@ -263,7 +263,7 @@ func TestTheSchedulersViewEndsWithTheWorker(t *testing.T) {
 	w.locked(func(n *Node) {
 		for _, slot := range n.handles.slots {
 			if slot.task != nil && slot.task.sched.State() != scheduler.Idle {
-				t.Errorf("task %v is %v", slot.task.id, slot.task.sched.State())
+				t.Errorf("task %v is %v", slot.task.id(), slot.task.sched.State())
 			}
 		}
 	})

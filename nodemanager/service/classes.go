@@ -34,11 +34,18 @@ func (n *Node) classify(t *template, j *job) *mobulav1.ErrorValue {
 	if o.NumCpus != nil {
 		request.CPUs = o.GetNumCpus()
 	}
+	if kind := o.GetAcceleratorType(); kind != "" {
+		request.Custom = maps.Clone(request.Custom)
+		if request.Custom == nil {
+			request.Custom = make(map[string]int64)
+		}
+		request.Custom[acceleratorPrefix+kind] = acceleratorUnits
+	}
 	shape, err := n.resources.Shape(request)
 	if err != nil {
 		return refusedResources(t, err)
 	}
-	spec := scheduler.Spec{Function: uint64(t.number), Shape: shape, Kind: scheduler.Shared, Env: envKey(o.GetEnv()), Actor: actor}
+	spec := scheduler.Spec{Function: uint64(t.number), Shape: shape, Kind: scheduler.Shared, Env: envKey(t.environment()), Actor: actor}
 	if o.GetIsolation() == mobulav1.Isolation_ISOLATION_PROCESS || o.GetNumGpus() > 0 || t.language != mobulav1.Language_LANGUAGE_GO {
 		spec.Kind = scheduler.Isolated
 	}
@@ -49,8 +56,12 @@ func (n *Node) classify(t *template, j *job) *mobulav1.ErrorValue {
 			return refusedResources(t, err)
 		}
 	}
+	if e := n.locate(t, j, &spec); e != nil {
+		return e
+	}
 	t.classes.plain = n.sched.Class(j.sched, spec)
-	j.envs[spec.Env] = o.GetEnv()
+	j.envs[spec.Env] = t.environment()
+	t.env = n.environmentFor(j, spec.Env)
 	if request.CPUs != unit || request.GPUs > 0 || request.Memory > 0 || len(request.Custom) > 0 {
 		t.assigned = map[string]int64{"CPU": request.CPUs}
 		if request.GPUs > 0 {
@@ -63,6 +74,13 @@ func (n *Node) classify(t *template, j *job) *mobulav1.ErrorValue {
 	}
 	return nil
 }
+
+// A node that has accelerators of a type has a resource of that name; work that asks for the type takes so little of it that this never limits how much
+// runs there.
+const (
+	acceleratorPrefix = "accelerator_type:"
+	acceleratorUnits  = unit / 1000
+)
 
 // refusedResources is the outcome of a call that asks for a quantity that cannot be.
 func refusedResources(t *template, err error) *mobulav1.ErrorValue {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/nodemanager/workerpool"
 )
 
@@ -262,7 +263,7 @@ func TestAMalformedOutcomeEndsTheWorkerAndFailsTheTask(t *testing.T) {
 				}
 				wk.send(&mobulav1.Done{Handle: wk.executes(c).GetHandle(), Results: results})
 				r := expect[*mobulav1.Result](d)
-				if e := decodeError(r.GetValue()); r.GetSequence() != c.GetSequence() || e.GetKind() == 0 {
+				if e := errorvalue.Decode(r.GetValue()); r.GetSequence() != c.GetSequence() || e.GetKind() == 0 {
 					t.Errorf("outcome %v", r)
 				}
 				wk.cutOff()

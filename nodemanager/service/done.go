@@ -7,6 +7,7 @@ import (
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/wire"
 	"github.com/mobula-dev/mobula/nodemanager/scheduler"
@@ -14,6 +15,9 @@ import (
 
 // cancelGrace is how long a running task that was cancelled may take to return before it is abandoned.
 const cancelGrace = time.Second
+
+// interruptGrace is the same for Python, where the function gets a KeyboardInterrupt and may clean up.
+const interruptGrace = 5 * time.Second
 
 // handles numbers the tasks that workers have, so that their frames find them without a map. A number is used once: its upper half
 // counts the uses of the slot that its lower half names.
@@ -84,7 +88,11 @@ func (n *Node) execute(t *task, w *worker, lane uint32, gpus []uint32) {
 	s := w.session
 	t.handle, t.worker = n.handles.add(t), w
 	w.flying++
-	if s == nil {
+	if t.tmpl.kind != mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
+		w.latest = n.now
+	}
+	n.watchMemory()
+	if s == nil || w.leaving {
 		t.unsent = true // the process is ending: its end decides
 		return
 	}
@@ -97,10 +105,14 @@ func (n *Node) execute(t *task, w *worker, lane uint32, gpus []uint32) {
 		s.sent[t.tmpl.number] = true
 		n.send(s, mobulav1.FrameKind_FRAME_KIND_TEMPLATE, t.tmpl.frame)
 	}
+	n.staff(w.job)
+	if w.language == mobulav1.Language_LANGUAGE_PYTHON {
+		w.process.Served() // it is up: a crash from now on is the task's, whose retries bound it, and the next process costs little
+	}
 	e := &n.scratchExecute
 	resolved := e.Resolved[:0]
 	*e = mobulav1.Execute{
-		Handle: t.handle, Lane: lane, Template: t.tmpl.number, TaskId: t.id[:], Attempt: t.attempt, Args: m.GetArgs(),
+		Handle: t.handle, Lane: lane, Template: t.tmpl.number, TaskId: t.idBytes(), Attempt: t.attempt, Args: m.GetArgs(),
 		TimeoutNs: m.GetTimeoutNs(), Traceparent: m.GetTraceparent(), Tracestate: m.GetTracestate(), Keywords: m.GetKeywords(),
 		MayRunAgain: t.tmpl.retries != 0, QueuedNs: n.now - t.queued, Gpus: gpus, Resources: t.tmpl.assigned,
 	}
@@ -112,7 +124,7 @@ func (n *Node) execute(t *task, w *worker, lane uint32, gpus []uint32) {
 		if o.Value().Stored {
 			n.share(s, o) // pinned until the outcome comes
 		}
-		resolved = append(resolved, &mobulav1.ResolvedArg{Position: r.GetPosition(), Value: o.Value().Encoded})
+		resolved = append(resolved, &mobulav1.ResolvedArg{Position: r.GetPosition(), Value: o.Value().Encoded, ObjectId: o.ID[:]})
 	}
 	e.Resolved = resolved
 	if e.TimeoutNs > 0 {
@@ -124,6 +136,12 @@ func (n *Node) execute(t *task, w *worker, lane uint32, gpus []uint32) {
 		return
 	}
 	n.mark(s)
+	if st := t.stream(); st != nil {
+		st.next = 1
+		if st.consumed > 0 {
+			n.tellConsumed(t, st)
+		}
+	}
 }
 
 // onDone takes the outcome of a task from a worker.
@@ -149,8 +167,11 @@ func (n *Node) onDone(s *session, payload []byte) error {
 	w := t.worker
 	w.process.Served()
 	n.releaseHandle(t)
+	if m.GetExitWorker() {
+		n.leave(w)
+	}
 	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
-		t.actor.unlink(t)
+		t.actor.flying = without(t.actor.flying, t)
 		n.lend(t.actor)
 	} else {
 		n.sched.Done(&t.sched, m.GetRunNs(), n.now)
@@ -184,9 +205,9 @@ func (n *Node) outcome(t *task, w *worker, m *mobulav1.Done) error {
 	a := t.actor
 	method := t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD
 	switch {
-	case m.GetFailed() && t.stopped != nil:
-		n.fail(t, t.stopped)
-	case m.GetFailed() && t.deadline != 0 && n.now >= t.deadline:
+	case m.GetFailed() && t.extras().stopped != nil && !t.workerDecides():
+		n.fail(t, t.extras().stopped)
+	case m.GetFailed() && t.expiredBy(n.now):
 		n.fail(t, t.expired()) // the task noticed before the node's timer did
 	case m.GetFailed() && t.retries != 0 && t.tmpl.retriable(m.GetErrorNames()):
 		n.again(t)
@@ -198,7 +219,7 @@ func (n *Node) outcome(t *task, w *worker, m *mobulav1.Done) error {
 	switch {
 	case a == nil:
 	case m.GetFailed() && !method:
-		n.sched.ActorGone(t.lane, n.now)
+		n.sched.ActorGone(t.actor.lane, n.now)
 	case m.GetExitActor():
 		n.endActor(a, &mobulav1.ErrorValue{Message: fmt.Sprintf("actor %s ended itself", a)}, false)
 	case method:
@@ -213,7 +234,7 @@ func (n *Node) settleTask(t *task, w *worker, m *mobulav1.Done) error {
 		if len(m.Results) != 1 {
 			return &wire.ProtocolError{Reason: fmt.Sprintf("failure with %d values", len(m.Results))}
 		}
-		n.fail(t, decodeError(m.Results[0])) // the node adds what the worker does not know: where it was submitted
+		n.fail(t, errorvalue.Decode(m.Results[0])) // the node adds what the worker does not know: where it was submitted
 		return nil
 	}
 	if len(m.Results) != int(t.tmpl.returns) {
@@ -238,10 +259,10 @@ func (n *Node) settleTask(t *task, w *worker, m *mobulav1.Done) error {
 			n.resolve(&t.actor.creation.first, v)
 		}
 		if t.actor.state == actorDead { // it was killed meanwhile
-			n.send(w.session, mobulav1.FrameKind_FRAME_KIND_ACTOR_GONE, &mobulav1.ActorGone{ActorId: t.actor.id[:]})
-			n.sched.ActorGone(t.lane, n.now)
+			n.nudge(w, mobulav1.FrameKind_FRAME_KIND_ACTOR_GONE, &mobulav1.ActorGone{ActorId: t.actor.id[:]})
+			n.sched.ActorGone(t.actor.lane, n.now)
 		} else {
-			n.constructed(t.actor, w, t.lane)
+			n.constructed(t.actor, w)
 		}
 	}
 	return nil
@@ -265,7 +286,7 @@ func (n *Node) again(t *task) {
 
 // stopTask ends a task with an error: at once when it has not begun; when its worker returns it, or after a grace, when it runs.
 func (n *Node) stopTask(t *task, e *mobulav1.ErrorValue, force bool) {
-	if t.done || t.stopped != nil && !force {
+	if t.done || t.extras().stopped != nil && !force {
 		return
 	}
 	if t.handle == 0 {
@@ -275,7 +296,7 @@ func (n *Node) stopTask(t *task, e *mobulav1.ErrorValue, force bool) {
 			d.Execution = mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED
 		}
 		if t.sched.State() == scheduler.Dispatched {
-			t.stopped = d // the effect that sends it to a worker is still to be carried out: it ends there
+			t.extend().stopped = d // the effect that sends it to a worker is still to be carried out: it ends there
 			return
 		}
 		if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
@@ -287,21 +308,32 @@ func (n *Node) stopTask(t *task, e *mobulav1.ErrorValue, force bool) {
 		n.fail(t, d)
 		return
 	}
-	t.stopped = e.CloneVT()
-	t.stopped.Execution = mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED
+	stopped := e.CloneVT()
+	stopped.Execution = mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED
+	t.extend().stopped = stopped
 	t.retries = 0
 	if force {
 		t.worker.forced = t
 		n.killWorker(t.worker, "task "+t.tmpl.name+" was cancelled by force")
 		return
 	}
-	n.send(t.worker.session, mobulav1.FrameKind_FRAME_KIND_CANCEL_TASK, &mobulav1.CancelTask{Handle: t.handle, Reason: e.GetMessage()})
-	if t.timer != nil {
-		t.timer.Stop()
+	n.nudge(t.worker, mobulav1.FrameKind_FRAME_KIND_CANCEL_TASK, &mobulav1.CancelTask{Handle: t.handle, Reason: e.GetMessage()})
+	t.stopTimer()
+	if t.workerDecides() && e.GetKind() == mobulav1.ErrorKind_ERROR_KIND_CANCELLED {
+		return
 	}
-	t.timer = time.AfterFunc(cancelGrace, func() {
+	grace := cancelGrace
+	if t.tmpl.language == mobulav1.Language_LANGUAGE_PYTHON {
+		grace = interruptGrace
+	}
+	t.extra.timer = time.AfterFunc(grace, func() {
 		n.locked(func() { n.abandon(t) })
 	})
+}
+
+// workerDecides reports whether a cancelled call may go on: a method of a Python actor that has begun is only cancelled when it is async.
+func (t *task) workerDecides() bool {
+	return t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD && t.tmpl.language == mobulav1.Language_LANGUAGE_PYTHON
 }
 
 // abandon resolves a stopped task that does not return. Its worker takes nothing new and ends with its last other task.
@@ -313,11 +345,11 @@ func (n *Node) abandon(t *task) {
 	w.abandoned[t.handle] = t
 	n.releaseHandle(t)
 	if a != nil && t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
-		a.unlink(t) // the actor's lane stays busy until the method returns; its other calls wait behind it
-		n.fail(t, t.stopped)
+		a.flying = without(a.flying, t) // the actor's lane stays busy until the method returns; its other calls wait behind it
+		n.fail(t, t.extras().stopped)
 		return
 	}
-	n.fail(t, t.stopped) // the scheduler keeps its lane until the process has ended
+	n.fail(t, t.extras().stopped) // the scheduler keeps its lane until the process has ended
 	n.retire(w, fmt.Sprintf("%s does not return although it was stopped", t.tmpl.name))
 }
 
@@ -330,8 +362,11 @@ func (n *Node) onCancel(s *session, payload []byte) error {
 		return &wire.ProtocolError{Reason: "object id"}
 	}
 	if o := n.lookup(s, [20]byte(m.GetObjectId())); o != nil {
-		if t, ok := o.Maker.(*task); ok {
-			n.cancel(t, m.GetForce(), m.GetRecursive())
+		switch maker := o.Maker.(type) {
+		case *task:
+			n.cancel(maker, m.GetForce(), m.GetRecursive())
+		case *item:
+			n.cancel(maker.task, m.GetForce(), m.GetRecursive())
 		}
 	}
 	return nil

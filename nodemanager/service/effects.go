@@ -3,10 +3,12 @@ package service
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/nodemanager/scheduler"
+	"github.com/mobula-dev/mobula/nodemanager/workerpool"
 )
 
 // schedulerEffects carries out what the scheduler decided and reports whether there was anything.
@@ -25,23 +27,40 @@ func (n *Node) schedulerEffects() bool {
 func (n *Node) schedulerEffect(e scheduler.Effect) {
 	switch e.Kind {
 	case scheduler.Dispatch:
+		if p, ok := e.Task.Record.(*placement); ok {
+			n.placed(p, e.Lane)
+			return
+		}
 		t, w := taskOf(e.Task), workerOf(e.Lane.Worker())
-		t.lane = e.Lane
-		if t.stopped != nil {
+		if t.actor != nil {
+			t.actor.lane = e.Lane
+		}
+		if t.extras().stopped != nil {
 			n.undispatch(t)
 			return
 		}
 		n.execute(t, w, e.Lane.Number(), e.Lane.Devices().Append(nil))
 	case scheduler.StartWorker:
+		if e.Worker.Env() == placementEnv {
+			n.sched.WorkerStarted(e.Worker, n.now) // no process is behind it
+			return
+		}
 		n.startWorker(e.Worker)
 	case scheduler.StopWorker:
+		if e.Worker.Env() == placementEnv {
+			n.sched.WorkerGone(e.Worker, n.now)
+			return
+		}
 		n.stopWorker(e.Worker)
 	case scheduler.Revoke:
 		if w, ok := e.Lane.Worker().Record.(*worker); ok {
 			w.revoking[e.Lane.Number()] = e.Lane
-			n.send(w.session, mobulav1.FrameKind_FRAME_KIND_REVOKE, &mobulav1.Revoke{Lane: e.Lane.Number()})
+			n.nudge(w, mobulav1.FrameKind_FRAME_KIND_REVOKE, &mobulav1.Revoke{Lane: e.Lane.Number()})
 		}
 	case scheduler.Infeasible:
+		if _, ok := e.Task.Record.(*placement); ok {
+			return // it waits for a node that can have it, and its listing says why
+		}
 		t := taskOf(e.Task)
 		n.fail(t, &mobulav1.ErrorValue{
 			Kind:      mobulav1.ErrorKind_ERROR_KIND_UNSCHEDULABLE,
@@ -64,7 +83,7 @@ func (n *Node) schedulerEffect(e scheduler.Effect) {
 // notStarted is the outcome of a task for which no process could be started.
 func (n *Node) notStarted(t *task) *mobulav1.ErrorValue {
 	e := &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_WORKER_START, Message: "unknown reason"}
-	if why := n.startErrors[t.job.id]; why != nil {
+	if why := n.startErrors[t.tmpl.job.id]; why != nil {
 		e = why.CloneVT()
 	}
 	e.Message = fmt.Sprintf("no worker process could be started for %s: %s", t.tmpl.name, e.GetMessage())
@@ -78,7 +97,34 @@ func (n *Node) startFailed(j *job, err error) {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		e = r.value
 	}
+	if z, ok := errors.AsType[*workerpool.ZygoteError](err); ok {
+		e.Message, e.Stack = z.Error(), stackOf(z.Reason)
+	}
+	if x, ok := errors.AsType[*startExitError](err); ok {
+		e.Stack = stackOf(x.reason)
+	}
 	n.startErrors[j.id] = e
+}
+
+// startExitError says that a process ended before it could be used.
+type startExitError struct{ reason workerpool.ExitReason }
+
+// Error is a sentence, with the process's last line.
+func (e *startExitError) Error() string {
+	if last := e.reason.LastLine(); last != "" && !strings.Contains(e.reason.String(), last) {
+		return e.reason.String() + ": " + last
+	}
+	return e.reason.String()
+}
+
+// stackOf is what explains the end of a process.
+func stackOf(r workerpool.ExitReason) string {
+	var b strings.Builder
+	for _, line := range r.LastLines {
+		b.WriteString(line)
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // taskOf is the node's record of a scheduler's task.
@@ -103,9 +149,9 @@ func workerOf(w *scheduler.Worker) *worker {
 func (n *Node) undispatch(t *task) {
 	n.sched.Done(&t.sched, 1, n.now)
 	if t.actor != nil {
-		n.sched.ActorGone(t.lane, n.now)
+		n.sched.ActorGone(t.actor.lane, n.now)
 	}
-	n.fail(t, t.stopped)
+	n.fail(t, t.extras().stopped)
 }
 
 // reason says why a task can never run.

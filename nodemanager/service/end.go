@@ -1,11 +1,13 @@
 package service
 
 import (
-	"fmt"
+	"cmp"
+	"maps"
+	"slices"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
-	"github.com/mobula-dev/mobula/nodemanager/scheduler"
+	"github.com/mobula-dev/mobula/nodemanager/ownership"
 	"github.com/mobula-dev/mobula/nodemanager/workerpool"
 )
 
@@ -14,31 +16,62 @@ func (n *Node) endJob(j *job, cause error) {
 	if j.ended {
 		return
 	}
-	j.ended, j.driver = true, nil
-	gone := &mobulav1.ErrorValue{
-		Kind: mobulav1.ErrorKind_ERROR_KIND_SESSION_CLOSED, Message: fmt.Sprintf("the driver of job %v has ended", j.id),
-		Execution: mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED,
+	j.driver = nil
+	if !j.lingers {
+		n.recordJobEnd(j, cause)
 	}
+	gone := driverGone(j)
+	if n.linger(j, gone) {
+		return
+	}
+	j.ended = true
 	for _, aid := range sortedIDs(n.actors) {
 		if a := n.actors[aid]; a.job == j {
 			n.endActor(a, gone, false)
 		}
 	}
+	n.endPlacements(j)
+	n.endEnvironments(j)
 	for _, s := range n.sched.JobGone(j.sched, n.now) {
-		t, _ := s.Record.(*task)
-		if t.done {
+		t, ok := s.Record.(*task)
+		if !ok || t.done {
 			continue
 		}
 		n.releaseHandle(t)
 		n.fail(t, gone)
 	}
+	n.endPauses(j, gone)
+	for _, t := range slices.SortedFunc(maps.Values(j.templates), func(a, b *template) int { return cmp.Compare(a.number, b.number) }) {
+		if t.code != nil {
+			n.dir.Drop(t.code)
+			t.code = nil
+		}
+	}
 	delete(n.jobs, j.id)
 	delete(n.startErrors, j.id)
 	n.pool.Forget(j.id)
-	n.recordJobEnd(j, cause)
 	if j.executable != nil {
 		_ = j.executable.Close() // it was only read
 	}
+}
+
+// collectCircles frees what only holds itself of a job of which nobody is left.
+func (n *Node) collectCircles(j *job) {
+	if !j.ended {
+		return
+	}
+	for _, s := range n.sessions {
+		if s.job == j {
+			return
+		}
+	}
+	var left []*ownership.Object
+	for o := range n.dir.All() {
+		if n.jobOf(o) == j {
+			left = append(left, o)
+		}
+	}
+	n.dir.CollectCircles(left)
 }
 
 // workerpoolCause is why a worker whose session has ended is stopped.
@@ -49,13 +82,6 @@ func workerpoolCause(w *worker) workerpool.Cause {
 	return workerpool.CauseRetired
 }
 
-// prestartWorker starts the job's shared worker.
-func (n *Node) prestartWorker(j *job) {
-	if j.language == mobulav1.Language_LANGUAGE_GO {
-		n.sched.Prestart(j.sched, scheduler.Shared, "", 1, n.now)
-	}
-}
-
 // executeFailed fails a task whose Execute frame cannot be sent: its arguments together are too long.
 func (n *Node) executeFailed(t *task, err error) {
 	if t.worker.session.conn.Err() != nil {
@@ -64,11 +90,11 @@ func (n *Node) executeFailed(t *task, err error) {
 	}
 	n.releaseHandle(t)
 	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
-		t.actor.unlink(t)
+		t.actor.flying = without(t.actor.flying, t)
 	} else {
 		n.sched.Done(&t.sched, 1, n.now)
 		if t.actor != nil {
-			n.sched.ActorGone(t.lane, n.now)
+			n.sched.ActorGone(t.actor.lane, n.now)
 		}
 	}
 	n.fail(t, t.invalid("the arguments cannot be sent: "+err.Error()+"; put large values and pass their refs"))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/nodemanager/ownership"
 )
 
@@ -11,7 +12,7 @@ import (
 func (n *Node) explainObject(o *ownership.Object) string {
 	if v := o.Value(); v != nil {
 		if v.Failed {
-			return "failed: " + decodeError(v.Encoded).GetMessage()
+			return "failed: " + errorvalue.Decode(v.Encoded).GetMessage()
 		}
 		return fmt.Sprintf("ready, %d bytes", v.Size)
 	}
@@ -26,10 +27,12 @@ func (n *Node) explainObject(o *ownership.Object) string {
 	switch {
 	case t.handle != 0:
 		return fmt.Sprintf("%s: attempt %d runs in process %d", where, t.attempt, t.worker.pid())
+	case t.missing > 0 && n.explainEnvironment(t) != "":
+		return where + ": " + n.explainEnvironment(t)
 	case t.missing > 0:
 		return fmt.Sprintf("%s: waits for %d arguments: %s", where, t.missing, n.explainArgs(t))
 	case t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
-		return fmt.Sprintf("%s: waits for actor %s, which is %v, with %d calls waiting and %d at its process", where, t.actor, t.actor.state, t.actor.waiting, t.actor.flying)
+		return fmt.Sprintf("%s: waits for actor %s, which is %v, with %d calls waiting and %d at its process", where, t.actor, t.actor.state, t.actor.waiting, len(t.actor.flying))
 	default:
 		return fmt.Sprintf("%s: %v", where, n.sched.Explain(&t.sched, n.now))
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/wire"
 )
@@ -219,7 +220,7 @@ func (s *script) done(st *state) message {
 	m := &mobulav1.Done{Handle: c.GetHandle(), RunNs: int64(s.choose(4)) * 1000, ExitActor: s.choose(8) == 1}
 	if s.choose(3) == 1 {
 		m.Failed, m.ErrorNames = true, []string{"x"}
-		m.Results = [][]byte{encodeError(&mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_TASK_FAILED, Message: "no"})}
+		m.Results = [][]byte{errorvalue.Encode(&mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_TASK_FAILED, Message: "no"})}
 		return m
 	}
 	for range c.returns {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -134,7 +133,13 @@ func (n *Node) admit(s *session, h *mobulav1.Hello, owner bool) error {
 // openWorker attaches a worker's session.
 func (n *Node) openWorker(s *session, h *mobulav1.Hello) error {
 	w := s.worker
-	if stale := staleFunctions(w.job.functions, h.GetFunctions()); len(stale) > 0 {
+	if h.GetLanguage() != w.language {
+		err := refuse(mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, "", "a %v worker was started, and a %v worker came", w.language, h.GetLanguage())
+		n.startFailed(w.job, err)
+		w.refused = true
+		return err
+	}
+	if stale := staleFunctions(w.job.functions, h.GetFunctions()); w.language == w.job.language && len(stale) > 0 {
 		err := refuse(mobulav1.ErrorKind_ERROR_KIND_STALE_STUBS, "run go generate, build, and start the program again",
 			"the driver's stubs do not match what the worker serves: %s", strings.Join(stale, ", "))
 		n.startFailed(w.job, err)
@@ -181,9 +186,15 @@ func (n *Node) openDriver(s *session, h *mobulav1.Hello, executable *os.File, ow
 	if len(h.GetNamespace()) > n.limits.name {
 		return refuse(mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, "", "namespace is longer than %d bytes", n.limits.name)
 	}
+	if _, err := parseRuntimeEnv(h.GetWorkerEnv()[envRuntime]); err != nil {
+		return refuse(mobulav1.ErrorKind_ERROR_KIND_RUNTIME_ENV, "", "%v", err)
+	}
+	if h.GetLanguage() == mobulav1.Language_LANGUAGE_PYTHON && len(h.GetWorkerArgs()) == 0 {
+		return refuse(mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, "", "a Python driver names the interpreter of its workers in worker_args")
+	}
 	j := &job{
 		program: h.GetProgram(), language: h.GetLanguage(), driver: s, executable: executable,
-		workerArgs: append([]string{filepath.Base(h.GetProgram())}, h.GetWorkerArgs()...), workingDir: h.GetWorkingDir(), env: h.GetWorkerEnv(),
+		workerArgs: h.GetWorkerArgs(), workingDir: h.GetWorkingDir(), env: h.GetWorkerEnv(),
 		functions: make(map[string]uint64, len(h.GetFunctions())), templates: make(map[string]*template),
 		envs: make(map[string]map[string]string), started: time.Now().UnixNano(), maxBytes: n.cfg.JobBytes, maxTasks: n.cfg.JobTasks,
 		ownsNode: owner && h.GetOwnsNode(),
@@ -252,9 +263,10 @@ func (n *Node) sessionEnded(s *session, err error) {
 				n.sched.Retire(w.sched, n.now) // nothing new goes to it; another one is started
 				n.killWorkerSoon(w)
 			}
-			return
+		} else {
+			n.endJob(s.job, err)
 		}
-		n.endJob(s.job, err)
+		n.collectCircles(s.job)
 	})
 }
 
@@ -273,13 +285,6 @@ func (n *Node) killWorkerSoon(w *worker) {
 			n.log.Error("worker without a session could not be stopped", "pid", w.pid(), "error", err)
 		}
 	})
-}
-
-// prestart starts a first worker before it is needed, if the job has functions of its own.
-func (n *Node) prestart(j *job) {
-	if len(j.functions) > 0 && (j.executable != nil || j.path != "") {
-		n.prestartWorker(j)
-	}
 }
 
 // sortedIDs returns ids in order, so that nothing depends on a map's.

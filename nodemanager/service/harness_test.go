@@ -188,6 +188,7 @@ type proc struct {
 	stubborn  bool
 	ended     bool                       // guarded by procs.mu
 	orders    chan workerpool.ExitReason // what the node has asked for
+	nudges    chan struct{}              // has one when the node has sent a signal since it was emptied
 }
 
 func newProcs(t testing.TB) *procs {
@@ -218,7 +219,7 @@ func (p *procs) Start(ctx context.Context, spec workerpool.Spec) (process, error
 		return nil, p.refuse
 	}
 	p.pid++
-	x := &proc{p: p, spec: spec, pid: p.pid, secret: takeover.NewSecret(), stubborn: p.stubborn, orders: make(chan workerpool.ExitReason, 16)}
+	x := &proc{p: p, spec: spec, pid: p.pid, secret: takeover.NewSecret(), stubborn: p.stubborn, orders: make(chan workerpool.ExitReason, 16), nudges: make(chan struct{}, 1)}
 	x.near, x.far = socketpair(p.t)
 	p.all[spec.Worker] = x
 	gate := p.gate
@@ -309,6 +310,14 @@ func (x *proc) Conn() *net.UnixConn { return x.near }
 
 // Served implements process.
 func (x *proc) Served() {}
+
+// Nudge implements process.
+func (x *proc) Nudge() {
+	select {
+	case x.nudges <- struct{}{}:
+	default:
+	}
+}
 
 // Forget implements processes.
 func (*procs) Forget(id.Job) {}

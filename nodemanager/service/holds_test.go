@@ -102,6 +102,25 @@ func TestRefsInsideAValueLiveAsLongAsTheValue(t *testing.T) {
 	d.has(0)
 }
 
+func TestACircleOfRefsEndsWithItsJob(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	d := w.driver()
+	f := d.template(aFunction, returns(2))
+	c := d.submit(f)
+	wk := w.worker()
+	e := wk.executes(c)
+	wk.send(&mobulav1.Done{Handle: e.GetHandle(), RunNs: 1, Results: [][]byte{value("to the other", c.object(1)), value("to both", c.object(0), c.object(1))}})
+	d.result(c, 0)
+	d.result(c, 1)
+	d.release(c.object(0), c.object(1))
+	d.has(2)
+	d.goodbye()
+	d.hungUp()
+	wk.hangUp()
+	w.quiescent()
+}
+
 func TestAResultHoldsTheRefsInsideIt(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -189,11 +208,11 @@ func TestJobsDoNotSeeEachOthersObjects(t *testing.T) {
 func TestAReleaseOfWhatIsNotHeldIsAViolation(t *testing.T) {
 	t.Parallel()
 	w := open(t)
-	d, other := w.driver(), w.driver()
-	o := d.put(value("mine"))
+	d, wk := w.pythonDriver()
+	o := d.put(value("the driver's"))
 	d.silence()
-	other.release(o)
-	other.cutOff()
+	wk.release(o)
+	wk.cutOff()
 	d.has(1)
 }
 

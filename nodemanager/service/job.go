@@ -19,13 +19,16 @@ type job struct {
 	executable *os.File                     // from which Go workers are started
 	path       string                       // of the executable where there is no descriptor
 	envs       map[string]map[string]string // environments of tasks, by key
-	workerArgs []string
-	workingDir string
-	env        map[string]string
-	functions  map[string]uint64 // what the driver's stubs call: name to fingerprint
-	sched      *scheduler.Job
-	templates  map[string]*template
-	started    int64 // wall clock, unix nanoseconds
+	// environments are those of envs, and that of the job, for which something is to be set up, by the same keys.
+	environments map[string]*environment
+	workerArgs   []string
+	workingDir   string
+	env          map[string]string
+	functions    map[string]uint64 // what the driver's stubs call: name to fingerprint
+	sched        *scheduler.Job
+	templates    map[string]*template
+	started      int64 // wall clock, unix nanoseconds
+	staffed      bool  // workers were started ahead of need, after the first task
 
 	bytes    uint64 // of specs and inline values
 	maxBytes uint64
@@ -33,6 +36,7 @@ type job struct {
 	maxTasks int
 	starved  []*session // waiting for room in the budget
 	ended    bool
+	lingers  bool // the driver has ended, and a detached actor has not
 	ownsNode bool // the node ends with it
 }
 
@@ -45,7 +49,13 @@ func (j *job) full() bool { return j.bytes >= j.maxBytes || j.tasks >= j.maxTask
 // notServed says why the job's workers do not serve a template's function, or nothing.
 func (j *job) notServed(t *template) string {
 	if t.language != j.language {
-		return fmt.Sprintf("%s is a %v function, and this job has no %v workers", t.name, t.language, t.language)
+		return j.notSpoken(t)
+	}
+	if t.frame.GetExecutable() != "" {
+		return "a driver calls functions of its own language in its own program: the call must name no other"
+	}
+	if t.language != mobulav1.Language_LANGUAGE_GO {
+		return "" // its code comes with it, or the worker looks for it by its name
 	}
 	fingerprint, ok := j.functions[t.name]
 	switch {

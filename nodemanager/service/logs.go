@@ -2,6 +2,7 @@ package service
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,7 +43,7 @@ func (n *Node) workerOutput(w id.Worker, stream workerpool.Stream, line []byte) 
 		b.lines = make(map[logSource][]string)
 	}
 	key := logSource{worker: w, stream: stream}
-	b.lines[key] = append(b.lines[key], string(line))
+	b.lines[key] = append(b.lines[key], strings.ToValidUTF8(string(line), "\uFFFD")) // it becomes text of a message
 	b.count++
 	switch {
 	case b.count == logBatch:

@@ -2,15 +2,26 @@ package service
 
 import (
 	"fmt"
+	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/nodemanager/ownership"
 )
 
-// claimName takes the name for an actor before it is made: the control plane decides who has it.
+// claimName takes the name for an actor before it is made: the control plane decides who has it. An actor whose name is not decided on
+// in time fails; its end is recorded behind its claim, which then gives the name back.
 func (n *Node) claimName(a *actor, t *task) {
+	late := time.AfterFunc(queryTimeout, func() {
+		n.locked(func() {
+			if !n.closed && !t.done && a.state == actorCreating && !a.claimed {
+				n.fail(t, n.unanswered())
+			}
+		})
+	})
 	n.recordActor(a, func(r *mobulav1.CommandResult, failed *mobulav1.ErrorValue) {
+		late.Stop()
+		a.claimed = true
 		if t.done {
 			return // cancelled, or its job has ended
 		}
@@ -53,6 +64,7 @@ func (n *Node) alias(a *actor, t *task, existing []byte) {
 	a.state, a.alias = actorDead, target
 	a.death = &mobulav1.ErrorValue{Message: "another actor of that name is used"}
 	n.dir.Retain(&target.creation.first)
+	n.letGo(a)
 	n.actors[a.id] = target
 	n.handOver(a, target)
 	n.resolve(&t.first, emptyValue())

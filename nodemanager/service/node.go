@@ -9,11 +9,14 @@ package service
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
@@ -46,6 +49,8 @@ type Config struct {
 	Resources resource.Request
 	// Scheduler holds the scheduler's limits; zero fields have defaults.
 	Scheduler scheduler.Config
+	// Labels are the node's, for work that asks for them.
+	Labels map[string]string
 	// LogDir is where workers' output goes; empty keeps none.
 	LogDir string
 	// JobBytes bounds the specs and inline values of a job; 0 is 512 MiB.
@@ -62,14 +67,16 @@ type Config struct {
 	OwnerGone func()
 	// ControlPlane is where jobs, actors, names and keys are recorded.
 	ControlPlane mobulav1.ControlPlaneServiceClient
+	// Memory says when workers are ended for lack of memory.
+	Memory MemoryMonitor
 	// OwnProcess says that this process starts no children but workers: see workerpool.Config.
 	OwnProcess bool
 }
 
 // limits are the bounds of what clients may send; docs/protocol.md has the table.
 type limits struct {
-	name, labels, templates, maxCallSite, callSites, args int
-	returns                                               uint32
+	name, labels, templates, maxCallSite, callSites, args, description int
+	returns                                                            uint32
 }
 
 // Node is a node manager.
@@ -85,7 +92,11 @@ type Node struct {
 	startedAt  time.Time
 	ctx        context.Context // ends when the node closes; background work stops with it
 	stop       context.CancelFunc
-	background sync.WaitGroup // goroutines that the node started
+	background sync.WaitGroup        // goroutines that the node started
+	state      atomic.Pointer[State] // answers state calls; nil until it is attached
+	placements map[[16]byte]*placement
+	labels     map[string]string
+	deserted   chan struct{} // closed when the last worker has ended; nil unless the node waits for that
 	wake       *time.Timer
 	logs       logBuffer
 
@@ -103,6 +114,8 @@ type Node struct {
 	recorder    recorder
 	draining    string // why no new jobs are taken; empty when they are
 	workers     map[id.Worker]*worker
+	builders    builders
+	memory      memoryWatch
 	handles     handles
 	children    map[uint64][]*task // unfinished tasks by the handle of the task that submitted them
 	templates   uint32
@@ -112,7 +125,6 @@ type Node struct {
 	deadActors  []*actor                        // the newest last, for listings
 
 	// Scratch space of the lock's holder.
-	objectEffects  []ownership.Effect
 	schedEffects   []scheduler.Effect
 	scratchSubmit  mobulav1.Submit
 	scratchValue   mobulav1.Value
@@ -168,11 +180,13 @@ func newNode(cfg Config, open func(*Node) (processes, error)) (*Node, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &Node{
 		cfg: cfg, id: cfg.NodeID, log: cfg.Logger, tracer: cfg.Tracer, cpus: max(1, cfg.CPUs), ctx: ctx, stop: cancel,
-		started: time.Now(), startedAt: time.Now(), dir: ownership.New(), sched: sched, resources: set,
-		limits:   limits{name: 256, labels: 64, templates: 65_535, maxCallSite: 4096, callSites: 65_535, args: 10_000, returns: 10_000},
+		started: time.Now(), startedAt: time.Now(), dir: ownership.New(newSeed()), sched: sched, resources: set,
+		limits:     limits{name: 256, labels: 64, templates: 65_535, maxCallSite: 4096, callSites: 65_535, args: 10_000, description: 64 << 10, returns: 10_000},
+		placements: make(map[[16]byte]*placement), labels: nodeLabels(cfg),
 		sessions: make(map[ownership.Session]*session), jobs: make(map[id.Job]*job), actors: make(map[id.Actor]*actor),
 		workers: make(map[id.Worker]*worker), children: make(map[uint64][]*task), startErrors: make(map[id.Job]*mobulav1.ErrorValue),
 	}
+	n.memory.cfg = cfg.Memory.complete()
 	if err := n.store.init(n); err != nil {
 		cancel()
 		return nil, fmt.Errorf("configure node: %w", err)
@@ -183,11 +197,20 @@ func newNode(cfg Config, open func(*Node) (processes, error)) (*Node, error) {
 		cancel()
 		return nil, fmt.Errorf("configure node: %w", err)
 	}
+	if cfg.OwnProcess {
+		tuneCollector(ctx)
+	}
 	n.recorder.init(cfg.ControlPlane)
 	n.background.Go(n.runRecorder)
 	n.background.Go(n.runEffects)
 	n.locked(n.recordNode)
 	return n, nil
+}
+
+func newSeed() ownership.Seed {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return ownership.Seed{binary.LittleEndian.Uint64(b[:8]), binary.LittleEndian.Uint64(b[8:])}
 }
 
 // Accept serves drivers that connect to the listener until it is closed.
@@ -246,6 +269,9 @@ func (n *Node) Close() error {
 			}
 		}
 	}
+	if n.tracer.Enabled() {
+		n.farewell(open)
+	}
 	err := n.pool.Close()
 	for _, s := range open {
 		s.conn.Fail(errShutdown)
@@ -253,6 +279,30 @@ func (n *Node) Close() error {
 	n.stop()
 	n.background.Wait()
 	return err
+}
+
+// farewellGrace is how long workers may take to export the spans that they have when the node closes.
+const farewellGrace = time.Second
+
+// farewell asks all workers to end and waits until they have, or until farewellGrace: a worker that is killed exports nothing.
+func (n *Node) farewell(open []*session) {
+	gone := make(chan struct{})
+	n.mu.Lock()
+	if len(n.workers) > 0 {
+		n.deserted = gone
+	} else {
+		close(gone)
+	}
+	n.mu.Unlock()
+	for _, s := range open {
+		if s.worker != nil && s.conn.SendThen(mobulav1.FrameKind_FRAME_KIND_EXIT, &mobulav1.Exit{Reason: "the node is shutting down"}, s.worker.process.Nudge) == nil {
+			s.conn.TryFlush()
+		}
+	}
+	select {
+	case <-gone:
+	case <-time.After(farewellGrace):
+	}
 }
 
 var errShutdown = errors.New("the node is shutting down")

@@ -44,13 +44,17 @@ func decisions() map[protoreflect.Name]decision {
 		"namespace":     {func(o *mobulav1.Options) { o.Name, o.Namespace = "n", "s" }, by{a: "claimName"}},
 		"name":          {func(o *mobulav1.Options) { o.Name = "n" }, by{f: "taskRow", a: "TestNamesAreUnique", m: "taskRow"}},
 
-		"num_returns":            {set: func(o *mobulav1.Options) { o.NumReturns = &some }},
-		"labels":                 {func(o *mobulav1.Options) { o.Labels = map[string]string{"k": "v"} }, by{f: "taskRow", a: "actorRow", m: "taskRow"}},
-		"no_task_events":         {set: func(o *mobulav1.Options) { o.NoTaskEvents = true }},
-		"accelerator_type":       {set: func(o *mobulav1.Options) { o.AcceleratorType = "H200" }},
-		"label_selector":         {set: func(o *mobulav1.Options) { o.LabelSelector = map[string]string{"zone": "a"} }},
-		"fallback_strategy":      {set: func(o *mobulav1.Options) { o.FallbackStrategy = []string{"zone=b"} }},
-		"scheduling_strategy":    {set: func(o *mobulav1.Options) { o.SchedulingStrategy = new(mobulav1.SchedulingStrategy) }},
+		"num_returns":    {func(o *mobulav1.Options) { o.NumReturns = &some }, by{f: "TestTheOptionNumReturnsCounts", m: "TestTheOptionNumReturnsCounts"}},
+		"labels":         {func(o *mobulav1.Options) { o.Labels = map[string]string{"k": "v"} }, by{f: "taskRow", a: "actorRow", m: "taskRow"}},
+		"no_task_events": {func(o *mobulav1.Options) { o.NoTaskEvents = true }, by{f: "ListTasks", a: "ListTasks", m: "ListTasks"}},
+		"accelerator_type": {func(o *mobulav1.Options) { o.AcceleratorType = "H200" },
+			by{f: "TestATypeOfAcceleratorIsAResource", a: "TestATypeOfAcceleratorIsAResource"}},
+		"label_selector": {func(o *mobulav1.Options) { o.LabelSelector = map[string]string{"zone": "!a"} },
+			by{f: "TestNodesAreChosenByIDAndLabels", a: "TestNodesAreChosenByIDAndLabels"}},
+		"fallback_strategy": {func(o *mobulav1.Options) { o.FallbackStrategy = []string{"zone=b"} },
+			by{f: "TestNodesAreChosenByIDAndLabels", a: "TestNodesAreChosenByIDAndLabels"}},
+		"scheduling_strategy": {func(o *mobulav1.Options) { o.SchedulingStrategy = new(mobulav1.SchedulingStrategy) },
+			by{f: "TestNodesAreChosenByIDAndLabels", a: "TestNodesAreChosenByIDAndLabels"}},
 		"streaming":              {set: func(o *mobulav1.Options) { o.Streaming = true }},
 		"generator_backpressure": {set: func(o *mobulav1.Options) { o.GeneratorBackpressure = 1 }},
 		"max_calls":              {set: func(o *mobulav1.Options) { o.MaxCalls = 1 }},
@@ -93,6 +97,12 @@ func TestEveryOptionIsHonouredOrRefused(t *testing.T) {
 // refusalOf is why a template is refused; nothing when it is accepted.
 func (w *world) refusalOf(t *testing.T, kind mobulav1.TemplateKind, change ...func(*mobulav1.Template)) string {
 	t.Helper()
+	return w.refusalIn(t, mobulav1.Language_LANGUAGE_GO, kind, change...)
+}
+
+// refusalIn is refusalOf in a job of the given language.
+func (w *world) refusalIn(t *testing.T, language mobulav1.Language, kind mobulav1.TemplateKind, change ...func(*mobulav1.Template)) string {
+	t.Helper()
 	m := &mobulav1.Template{
 		Kind: kind, Name: "f", Language: mobulav1.Language_LANGUAGE_GO, Fingerprint: 7, NumReturns: 1, Options: new(mobulav1.Options),
 	}
@@ -101,9 +111,9 @@ func (w *world) refusalOf(t *testing.T, kind mobulav1.TemplateKind, change ...fu
 	}
 	refused := ""
 	w.locked(func(n *Node) {
-		j := &job{language: mobulav1.Language_LANGUAGE_GO, templates: make(map[string]*template), envs: make(map[string]map[string]string),
+		j := &job{language: language, templates: make(map[string]*template), envs: make(map[string]map[string]string),
 			functions: map[string]uint64{"f": 7}, sched: n.sched.NewJob(nil)}
-		if e := n.intern(j, m).refused; e != nil {
+		if e := n.intern(&session{job: j}, m).refused; e != nil {
 			if e.GetKind() != mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT || e.GetExecution() != notExecuted {
 				t.Errorf("%v", e)
 			}
@@ -119,31 +129,32 @@ func TestTemplatesThatMakeNoSenseAreRefused(t *testing.T) {
 	long := strings.Repeat("x", 257)
 	below := int32(-2)
 	for name, change := range map[string]func(*mobulav1.Template){
-		"no kind":                  func(m *mobulav1.Template) { m.Kind = 0 },
-		"a kind that nobody knows": func(m *mobulav1.Template) { m.Kind = 9 },
-		"no name":                  func(m *mobulav1.Template) { m.Name = "" },
-		"a long name":              func(m *mobulav1.Template) { m.Name = long },
-		"an unknown function":      func(m *mobulav1.Template) { m.Name = "g" },
-		"another signature":        func(m *mobulav1.Template) { m.Fingerprint = 8 },
-		"another language":         func(m *mobulav1.Template) { m.Language = mobulav1.Language_LANGUAGE_PYTHON },
-		"a long name of an actor":  func(m *mobulav1.Template) { m.Kind, m.Options.Name = anActor, long },
-		"a long namespace":         func(m *mobulav1.Template) { m.Kind, m.Options.Name, m.Options.Namespace = anActor, "n", long },
-		"a namespace without name": func(m *mobulav1.Template) { m.Kind, m.Options.Namespace = anActor, "s" },
-		"get_if_exists of no name": func(m *mobulav1.Template) { m.Kind, m.Options.GetIfExists = anActor, true },
-		"retries below -1":         func(m *mobulav1.Template) { m.Options.MaxRetries = &below },
-		"restarts below -1":        func(m *mobulav1.Template) { m.Kind, m.Options.MaxRestarts = anActor, &below },
-		"task retries below -1":    func(m *mobulav1.Template) { m.Kind, m.Options.MaxTaskRetries = aMethod, &below },
-		"pending calls below -1":   func(m *mobulav1.Template) { m.Kind, m.Options.MaxPendingCalls = anActor, &below },
-		"negative concurrency":     func(m *mobulav1.Template) { m.Kind, m.Options.MaxConcurrency = anActor, -1 },
-		"negative CPUs":            func(m *mobulav1.Template) { q := int64(-1); m.Options.NumCpus = &q },
-		"one GPU and a half":       func(m *mobulav1.Template) { q := int64(unit * 3 / 2); m.Options.NumGpus = &q },
+		"no kind":                    func(m *mobulav1.Template) { m.Kind = 0 },
+		"a kind that nobody knows":   func(m *mobulav1.Template) { m.Kind = 9 },
+		"no name":                    func(m *mobulav1.Template) { m.Name = "" },
+		"a long name":                func(m *mobulav1.Template) { m.Name = long },
+		"an unknown function":        func(m *mobulav1.Template) { m.Name = "g" },
+		"another signature":          func(m *mobulav1.Template) { m.Fingerprint = 8 },
+		"a language without workers": func(m *mobulav1.Template) { m.Language = mobulav1.Language_LANGUAGE_TYPESCRIPT },
+		"another program":            func(m *mobulav1.Template) { m.Executable = "/bin/sh" },
+		"a long name of an actor":    func(m *mobulav1.Template) { m.Kind, m.Options.Name = anActor, long },
+		"a long namespace":           func(m *mobulav1.Template) { m.Kind, m.Options.Name, m.Options.Namespace = anActor, "n", long },
+		"a namespace without name":   func(m *mobulav1.Template) { m.Kind, m.Options.Namespace = anActor, "s" },
+		"get_if_exists of no name":   func(m *mobulav1.Template) { m.Kind, m.Options.GetIfExists = anActor, true },
+		"retries below -1":           func(m *mobulav1.Template) { m.Options.MaxRetries = &below },
+		"restarts below -1":          func(m *mobulav1.Template) { m.Kind, m.Options.MaxRestarts = anActor, &below },
+		"task retries below -1":      func(m *mobulav1.Template) { m.Kind, m.Options.MaxTaskRetries = aMethod, &below },
+		"pending calls below -1":     func(m *mobulav1.Template) { m.Kind, m.Options.MaxPendingCalls = anActor, &below },
+		"negative concurrency":       func(m *mobulav1.Template) { m.Kind, m.Options.MaxConcurrency = anActor, -1 },
+		"negative CPUs":              func(m *mobulav1.Template) { q := int64(-1); m.Options.NumCpus = &q },
+		"one GPU and a half":         func(m *mobulav1.Template) { q := int64(unit * 3 / 2); m.Options.NumGpus = &q },
 		"a GPU in a shared process": func(m *mobulav1.Template) {
 			q := int64(unit)
 			m.Options.NumGpus, m.Options.Isolation = &q, mobulav1.Isolation_ISOLATION_SHARED
 		},
 		"an unknown isolation":  func(m *mobulav1.Template) { m.Options.Isolation = 9 },
 		"an unknown lifetime":   func(m *mobulav1.Template) { m.Kind, m.Options.Lifetime = anActor, 9 },
-		"a detached lifetime":   func(m *mobulav1.Template) { m.Kind, m.Options.Lifetime = anActor, mobulav1.Lifetime_LIFETIME_DETACHED },
+		"a detached task":       func(m *mobulav1.Template) { m.Options.Lifetime = mobulav1.Lifetime_LIFETIME_DETACHED },
 		"a variable of no name": func(m *mobulav1.Template) { m.Options.Env = map[string]string{"": "x"} },
 		"a variable with =":     func(m *mobulav1.Template) { m.Options.Env = map[string]string{"A=B": "x"} },
 	} {

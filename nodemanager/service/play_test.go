@@ -7,6 +7,7 @@ import (
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/nodemanager/workerpool"
 )
@@ -33,7 +34,7 @@ func text(encoded []byte) string {
 		return "unreadable: " + err.Error()
 	}
 	if v.GetFormat() == mobulav1.ValueFormat_VALUE_FORMAT_ERROR {
-		return decodeError(encoded).GetKind().String()
+		return errorvalue.Decode(encoded).GetKind().String()
 	}
 	return string(v.GetMeta())
 }
@@ -185,7 +186,7 @@ func (p *peer) failure(c call, kind mobulav1.ErrorKind) *mobulav1.ErrorValue {
 	if r.GetSequence() != c.GetSequence() {
 		p.t.Fatalf("result of submission %d (%s), want %d", r.GetSequence(), text(r.GetValue()), c.GetSequence())
 	}
-	e := decodeError(r.GetValue())
+	e := errorvalue.Decode(r.GetValue())
 	if e.GetKind() != kind {
 		p.t.Fatalf("submission %d ended with %s %q, want %v", c.GetSequence(), text(r.GetValue()), e.GetMessage(), kind)
 	}
@@ -238,7 +239,7 @@ func (p *peer) done(e *mobulav1.Execute, values ...string) {
 // failed ends a call with the user's own error.
 func (p *peer) failed(e *mobulav1.Execute, names ...string) {
 	p.t.Helper()
-	v := encodeError(&mobulav1.ErrorValue{
+	v := errorvalue.Encode(&mobulav1.ErrorValue{
 		Kind: mobulav1.ErrorKind_ERROR_KIND_TASK_FAILED, Message: "the user's error", Execution: mobulav1.Execution_EXECUTION_FAILED,
 	})
 	p.send(&mobulav1.Done{Handle: e.GetHandle(), RunNs: 1000, Failed: true, ErrorNames: names, Results: [][]byte{v}})

@@ -17,6 +17,7 @@ type process interface {
 	Secret() takeover.Secret
 	Conn() *net.UnixConn
 	Served()
+	Nudge()
 }
 
 // processes starts and ends worker processes and tells the node of each, as workerpool.Pool does.

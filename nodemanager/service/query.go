@@ -1,8 +1,10 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
@@ -42,6 +44,13 @@ func (n *Node) onQuery(s *session, payload []byte) error {
 		}
 	case *mobulav1.Query_Explain:
 		n.explain(s, k.Explain, r)
+	case *mobulav1.Query_State:
+		n.ask(s, r, func(ctx context.Context) error { return n.stateCall(ctx, k.State, r) })
+		return nil
+	case *mobulav1.Query_CreatePlacementGroup, *mobulav1.Query_RemovePlacementGroup, *mobulav1.Query_ListPlacementGroups:
+		n.queryPlacement(s, q, r)
+	case *mobulav1.Query_ListNamedActors:
+		n.listNamedActors(s, k.ListNamedActors, r)
 	default:
 		r.Error = &mobulav1.ErrorValue{
 			Kind: mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, Message: fmt.Sprintf("this node does not know the query %T", q.GetKind()),
@@ -113,7 +122,7 @@ func (n *Node) findActor(ctx context.Context, s *session, q *mobulav1.GetActor, 
 		case n.sessions[s.id] != s: // it has ended meanwhile, and its holds are dropped already
 		case a != nil && a.state != actorDead && n.dir.Lookup(aid.Object(0)) == &a.creation.first: // else it is about to end
 			n.dir.Hold(&a.creation.first, s.id)
-			r.Actor = &mobulav1.ActorFound{ActorId: a.id[:], Class: a.tmpl.frame.GetClass()}
+			r.Actor = &mobulav1.ActorFound{ActorId: a.id[:], Class: a.tmpl.frame.GetClass(), Template: a.tmpl.frame}
 		case a != nil && a.death != nil:
 			r.Error = a.deathOf(mobulav1.Execution_EXECUTION_UNSPECIFIED)
 		default:
@@ -125,6 +134,21 @@ func (n *Node) findActor(ctx context.Context, s *session, q *mobulav1.GetActor, 
 		}
 	})
 	return nil
+}
+
+// listNamedActors answers with the actors that have a name and have not ended, in the order of their namespaces and names.
+func (n *Node) listNamedActors(s *session, q *mobulav1.ListNamedActors, r *mobulav1.Reply) {
+	for _, a := range n.actors {
+		if a.name != "" && a.state != actorDead && (q.GetAllNamespaces() || a.namespace == s.job.namespace) {
+			r.NamedActors = append(r.NamedActors, &mobulav1.NamedActor{Name: a.name, Namespace: a.namespace})
+		}
+	}
+	slices.SortFunc(r.NamedActors, func(a, b *mobulav1.NamedActor) int {
+		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
+	})
+	r.NamedActors = slices.CompactFunc(r.NamedActors, func(a, b *mobulav1.NamedActor) bool {
+		return a.GetNamespace() == b.GetNamespace() && a.GetName() == b.GetName() // an alias stands for the same actor
+	})
 }
 
 // keyValue does one access to the key-value table.
@@ -211,10 +235,9 @@ func (n *Node) applyOne(ctx context.Context, c *mobulav1.Command, r *mobulav1.Re
 		}
 		return nil
 	case <-ctx.Done():
-		r.Error = &mobulav1.ErrorValue{
-			Kind: mobulav1.ErrorKind_ERROR_KIND_UNAVAILABLE, Message: "the control plane did not answer in time",
-			Execution: mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED,
-		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		r.Error = n.unanswered()
 		return nil
 	}
 }

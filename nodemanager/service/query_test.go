@@ -8,6 +8,7 @@ import (
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/wire"
 	"github.com/mobula-dev/mobula/nodemanager/workerpool"
+	"google.golang.org/protobuf/proto"
 )
 
 // What clients ask, and what they are told without asking.
@@ -144,5 +145,27 @@ func TestManyLongLinesOfOutputAreSplit(t *testing.T) {
 	}
 	for got := 0; got < lines; {
 		got += len(expect[*mobulav1.Notice](d).GetLines())
+	}
+}
+
+func TestSessionsReadTheStateWithoutGRPC(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	d := w.driver()
+	call := func(method string, request []byte) *mobulav1.Reply {
+		return d.ask(&mobulav1.Query{Kind: &mobulav1.Query_State{State: &mobulav1.StateCall{Method: method, Request: request}}})
+	}
+	if r := call("ListJobs", nil); r.GetError() == nil {
+		t.Errorf("a node without a state answered %v", r)
+	}
+	NewState(StateConfig{}).Attach(w.n)
+	var jobs mobulav1.ListJobsResponse
+	if r := call("ListJobs", nil); r.GetError() != nil || proto.Unmarshal(r.GetState(), &jobs) != nil || len(jobs.GetJobs()) != 1 {
+		t.Errorf("%v, %v", r, &jobs)
+	}
+	for method, request := range map[string]string{"ListNothing": "", "Shutdown": "", "ListTasks": "\xff"} {
+		if r := call(method, []byte(request)); r.GetError().GetKind() != mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT {
+			t.Errorf("%s: %v", method, r)
+		}
 	}
 }

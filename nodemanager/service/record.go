@@ -33,6 +33,7 @@ type recorder struct {
 	sequence uint64
 	queue    []record
 	dropped  uint64
+	trouble  string // why the batch that is being tried was not answered yet; empty when nothing is wrong
 	kick     chan struct{}
 }
 
@@ -103,6 +104,7 @@ func (n *Node) sendRecords(batch []record) {
 	}
 	results, failed := n.applyCommands(m)
 	n.locked(func() {
+		n.recorder.trouble = ""
 		for i, r := range batch {
 			var result *mobulav1.CommandResult
 			if failed == nil {
@@ -134,6 +136,9 @@ func (n *Node) applyCommands(m *mobulav1.Batch) ([]*mobulav1.CommandResult, *mob
 			return nil, &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_UNAVAILABLE, Message: "the node is shutting down"}
 		case retryable(err):
 			n.log.Warn("control plane does not answer; trying again", "error", err, "commands", len(m.GetCommands()))
+			n.mu.Lock()
+			n.recorder.trouble = status.Convert(err).Message()
+			n.mu.Unlock()
 			select {
 			case <-time.After(pause):
 			case <-n.ctx.Done():
@@ -144,6 +149,18 @@ func (n *Node) applyCommands(m *mobulav1.Batch) ([]*mobulav1.CommandResult, *mob
 		n.log.Error("control plane refused a batch", "error", err)
 		return nil, &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_INTERNAL, Message: "control plane: " + err.Error()}
 	}
+}
+
+// unanswered is the outcome of what waited for the control plane in vain. It needs mu.
+func (n *Node) unanswered() *mobulav1.ErrorValue {
+	e := &mobulav1.ErrorValue{
+		Kind: mobulav1.ErrorKind_ERROR_KIND_UNAVAILABLE, Message: "the control plane did not answer in time",
+		Execution: mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED,
+	}
+	if n.recorder.trouble != "" {
+		e.Message += ": " + n.recorder.trouble
+	}
+	return e
 }
 
 // retryable reports whether the same batch may succeed later.
@@ -207,6 +224,7 @@ func (n *Node) recordActor(a *actor, done func(*mobulav1.CommandResult, *mobulav
 	o := a.tmpl.options
 	m := &mobulav1.CreateActor{
 		ActorId: a.id[:], JobId: a.job.id[:], Class: a.tmpl.frame.GetClass(), MaxRestarts: o.GetMaxRestarts(), Node: n.nodeRef(),
+		Detached: a.detached(),
 	}
 	if a.name != "" {
 		m.Name, m.Namespace, m.GetIfExists = a.name, a.namespace, o.GetGetIfExists()

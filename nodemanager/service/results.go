@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/wire"
 	"github.com/mobula-dev/mobula/nodemanager/ownership"
@@ -15,15 +16,11 @@ const inlineMax = 100<<10 + 4096
 // settle carries out effects until none is left.
 func (n *Node) settle() {
 	for {
-		idle := true
-		for _, e := range n.dir.Effects() {
-			idle = false
-			n.objectEffects = append(n.objectEffects, e)
-		}
-		for _, e := range n.objectEffects {
+		effects := n.dir.Effects()
+		for _, e := range effects {
 			n.objectEffect(e)
 		}
-		n.objectEffects = n.objectEffects[:0]
+		idle := len(effects) == 0
 		if n.schedulerEffects() || n.storeEffects() {
 			idle = false
 		}
@@ -38,8 +35,10 @@ func (n *Node) objectEffect(e ownership.Effect) {
 	case ownership.Deliver:
 		n.deliver(n.sessions[e.Session], e)
 	case ownership.ArgReady:
-		if t, ok := e.Waiter.(*task); ok {
-			n.argReady(t, e.Object)
+		for _, w := range e.Waiters {
+			if t, ok := w.(*task); ok {
+				n.argReady(t, e.Object)
+			}
 		}
 	case ownership.Freed:
 		n.freed(e.Object)
@@ -56,16 +55,18 @@ func (n *Node) deliver(s *session, e ownership.Effect) {
 	}
 	v := e.Object.Value()
 	r := &n.scratchResult
-	*r = mobulav1.Result{Sequence: e.Sequence, Index: e.Index, Size: v.Size}
+	*r = mobulav1.Result{Sequence: e.Sequence, Size: v.Size}
 	if e.Sequence == 0 {
 		r.ObjectId = e.Object.ID[:]
+	} else {
+		r.Index = e.Object.ID.Index()
 	}
 	size := uint64(len(v.Encoded))
 	asked := e.Sequence == 0 && !e.ReadyOnly
 	if asked || (!e.ReadyOnly && s.flow.pushedBytes+size <= s.flow.mayPushBytes) {
 		r.Value, r.Size = v.Encoded, 0
 		if v.Stored && !n.share(s, e.Object) {
-			r.Value = encodeError(unshared(e.Object.ID))
+			r.Value = errorvalue.Encode(unshared(e.Object.ID))
 		}
 		s.flow.pushedBytes += size
 	}
@@ -109,7 +110,9 @@ func (n *Node) lookup(s *session, oid id.Object) *ownership.Object {
 func (n *Node) jobOf(o *ownership.Object) *job {
 	switch m := o.Maker.(type) {
 	case *task:
-		return m.job
+		return m.tmpl.job
+	case *item:
+		return m.task.tmpl.job
 	case *put:
 		return m.job
 	default:
@@ -155,7 +158,7 @@ func (n *Node) onPut(s *session, payload []byte) error {
 	n.dir.Hold(&p.object, s.id)
 	v, err := n.value(s, oid, m.GetValue())
 	if err != nil {
-		n.resolve(&p.object, failedValue(encodeError(unknownObject(oid)))) // or it would stay for ever
+		n.resolve(&p.object, failedValue(errorvalue.Encode(unknownObject(oid)))) // or it would stay for ever
 		return err
 	}
 	n.resolve(&p.object, v)
@@ -221,7 +224,7 @@ func (n *Node) value(s *session, oid id.Object, encoded []byte) (*ownership.Valu
 // lostInside is the outcome of an object whose value contains a ref that nobody holds: its sender broke the rule that a ref that is
 // passed on must be held.
 func (n *Node) lostInside(oid, inside id.Object) *ownership.Value {
-	encoded := encodeError(&mobulav1.ErrorValue{
+	encoded := errorvalue.Encode(&mobulav1.ErrorValue{
 		Kind:      mobulav1.ErrorKind_ERROR_KIND_OBJECT_LOST,
 		Message:   fmt.Sprintf("the value of object %v contains a ref to object %v, which nobody holds", oid, inside),
 		Execution: mobulav1.Execution_EXECUTION_FAILED,
@@ -262,6 +265,9 @@ func (n *Node) onRelease(s *session, payload []byte) error {
 		if o == nil {
 			continue // freed by the end of another session that it was shared with
 		}
+		if o.HeldBy(s.id) == 0 && n.lookup(s, oid) == nil {
+			continue // its Hold was passed over too
+		}
 		if v := o.Value(); v != nil && v.Stored && o.HeldBy(s.id) == 1 {
 			n.unpinAll(s, oid)
 		}
@@ -283,10 +289,10 @@ func (n *Node) onGet(s *session, payload []byte) error {
 	}
 	for oid := range ids {
 		if o := n.lookup(s, oid); o != nil {
-			n.dir.Subscribe(o, s.id, 0, 0, m.GetReadyOnly())
+			n.dir.Subscribe(o, s.id, 0, m.GetReadyOnly())
 			continue
 		}
-		n.send(s, mobulav1.FrameKind_FRAME_KIND_RESULT, &mobulav1.Result{ObjectId: oid[:], Value: encodeError(unknownObject(oid))})
+		n.send(s, mobulav1.FrameKind_FRAME_KIND_RESULT, &mobulav1.Result{ObjectId: oid[:], Value: errorvalue.Encode(unknownObject(oid))})
 	}
 	return nil
 }

@@ -93,6 +93,10 @@ func (n *Node) frame(s *session, kind mobulav1.FrameKind, payload []byte) error 
 		return n.onSubmit(s, payload)
 	case mobulav1.FrameKind_FRAME_KIND_DONE:
 		return n.onDone(s, payload)
+	case mobulav1.FrameKind_FRAME_KIND_YIELD:
+		return n.onYield(s, payload)
+	case mobulav1.FrameKind_FRAME_KIND_CONSUMED:
+		return n.onConsumed(s, payload)
 	case mobulav1.FrameKind_FRAME_KIND_PUT:
 		return n.onPut(s, payload)
 	case mobulav1.FrameKind_FRAME_KIND_RELEASE:

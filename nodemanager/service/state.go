@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -52,8 +53,31 @@ func NewState(cfg StateConfig) *State { return &State{cfg: cfg} }
 // Register makes a gRPC server serve the state. Call it before the server starts; who may call what is the server's to check.
 func (s *State) Register(r grpc.ServiceRegistrar) { mobulav1.RegisterNodeServiceServer(r, s) }
 
-// Attach names the node.
-func (s *State) Attach(n *Node) { s.node.Store(n) }
+// Attach names the node, whose sessions may then ask for its state too.
+func (s *State) Attach(n *Node) {
+	s.node.Store(n)
+	n.state.Store(s)
+}
+
+// stateCall answers a session's call of a method that reads the state.
+func (n *Node) stateCall(ctx context.Context, q *mobulav1.StateCall, r *mobulav1.Reply) error {
+	s := n.state.Load()
+	i := slices.IndexFunc(mobulav1.NodeService_ServiceDesc.Methods, func(m grpc.MethodDesc) bool { return m.MethodName == q.GetMethod() })
+	if s == nil || i < 0 || q.GetMethod() == "Shutdown" {
+		r.Error = &mobulav1.ErrorValue{
+			Kind: mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, Message: fmt.Sprintf("this node does not answer the state call %q", q.GetMethod()),
+		}
+		return nil
+	}
+	decode := func(m any) error { return proto.Unmarshal(q.GetRequest(), m.(proto.Message)) } //nolint:forcetypeassert // all are messages
+	resp, err := mobulav1.NodeService_ServiceDesc.Methods[i].Handler(s, ctx, decode, nil)
+	if err != nil {
+		r.Error = &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, Message: q.GetMethod() + ": " + status.Convert(err).Message()}
+		return nil
+	}
+	r.State, err = proto.Marshal(resp.(proto.Message)) //nolint:forcetypeassert // all are messages
+	return err
+}
 
 // attached returns the node.
 func (s *State) attached() (*Node, error) {

@@ -114,7 +114,7 @@ func (n *Node) actorRow(i actorItem) *mobulav1.ActorInfo {
 		record.Cause = &mobulav1.Cause{Message: shorten(a.death.GetMessage())}
 	}
 	return &mobulav1.ActorInfo{
-		Record: record, WaitingCalls: uint64(a.waiting), RunningCalls: uint64(a.flying),
+		Record: record, WaitingCalls: uint64(a.waiting), RunningCalls: uint64(len(a.flying)),
 		CallSite: a.creation.from.callSite(a.creation.callSite), Labels: a.tmpl.options.GetLabels(),
 	}
 }

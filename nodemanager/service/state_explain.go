@@ -68,7 +68,7 @@ func (e *explainer) line(depth int, format string, args ...any) bool {
 
 // actor tells of an actor, and, until it is made, of what makes it.
 func (e *explainer) actor(a *actor) {
-	e.line(0, "actor %s: %v, incarnation %d, %d calls waiting, %d at its process", a, a.state, a.incarnation, a.waiting, a.flying)
+	e.line(0, "actor %s: %v, incarnation %d, %d calls waiting, %d at its process", a, a.state, a.incarnation, a.waiting, len(a.flying))
 	switch {
 	case a.state == actorDead:
 		e.line(1, "%s", a.death.GetMessage())
@@ -118,6 +118,9 @@ func (e *explainer) holders(t *task, depth int) {
 
 // className names what the tasks of a class run.
 func (n *Node) className(c *scheduler.Class) string {
+	if c.Spec().Env == placementEnv {
+		return "placement groups"
+	}
 	j, ok := c.Job().Record.(*job)
 	if !ok {
 		return "another job"

@@ -67,6 +67,8 @@ func (n *Node) objectRow(o *ownership.Object) *mobulav1.ObjectInfo {
 	switch m := o.Maker.(type) {
 	case *task:
 		row.CallSite, row.Function = m.from.callSite(m.callSite), m.tmpl.name
+	case *item:
+		row.CallSite, row.Function = m.task.from.callSite(o.CallSite), m.task.tmpl.name
 	case *put:
 		row.CallSite = m.from.callSite(o.CallSite)
 	}

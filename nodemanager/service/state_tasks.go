@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/nodemanager/ownership"
 	"github.com/mobula-dev/mobula/nodemanager/scheduler"
 )
@@ -28,16 +29,16 @@ func (s *State) ListTasks(ctx context.Context, r *mobulav1.ListTasksRequest) (*m
 	}
 	err = scan(ctx, n, n.dir.All(), scanPiece, func(o *ownership.Object) {
 		t, ok := o.Maker.(*task)
-		if !ok || !t.listedBy(o) {
+		if !ok || !t.listedBy(o) || t.tmpl.options.GetNoTaskEvents() {
 			return
 		}
 		if state := r.GetState(); state != mobulav1.TaskState_TASK_STATE_UNSPECIFIED && state != t.state() {
 			return
 		}
-		if job := r.GetJobId(); len(job) > 0 && !bytes.Equal(job, t.job.id[:]) || !strings.Contains(t.tmpl.name, r.GetFunction()) {
+		if job := r.GetJobId(); len(job) > 0 && !bytes.Equal(job, t.tmpl.job.id[:]) || !strings.Contains(t.tmpl.name, r.GetFunction()) {
 			return
 		}
-		list.add(t.submitted, t.id[:], t)
+		list.add(t.submitted, t.idBytes(), t)
 	}, list.trim)
 	if err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func (t *task) state() mobulav1.TaskState {
 
 func (n *Node) taskRow(t *task) *mobulav1.TaskInfo {
 	row := &mobulav1.TaskInfo{
-		TaskId: bytes.Clone(t.id[:]), JobId: bytes.Clone(t.job.id[:]), Function: t.tmpl.name, Kind: t.tmpl.kind, State: t.state(), Attempt: t.attempt,
+		TaskId: bytes.Clone(t.idBytes()), JobId: bytes.Clone(t.tmpl.job.id[:]), Function: t.tmpl.name, Kind: t.tmpl.kind, State: t.state(), Attempt: t.attempt,
 		SubmittedUnixNs: n.wall(t.submitted), CallSite: t.from.callSite(t.callSite),
 		Name: t.tmpl.options.GetName(), Labels: t.tmpl.options.GetLabels(), // a template's options do not change
 	}
@@ -96,7 +97,7 @@ func (n *Node) taskRow(t *task) *mobulav1.TaskInfo {
 	case mobulav1.TaskState_TASK_STATE_FAILED:
 		for o := range t.results {
 			if v := o.Value(); v != nil && v.Failed {
-				row.Error = shorten(decodeError(v.Encoded).GetMessage())
+				row.Error = shorten(errorvalue.Decode(v.Encoded).GetMessage())
 				break
 			}
 		}

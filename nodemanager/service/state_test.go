@@ -101,7 +101,7 @@ func TestListRefusesWhatCannotBe(t *testing.T) {
 	if _, err := s.ListTasks(t.Context(), &mobulav1.ListTasksRequest{}); status.Code(err) != codes.Unavailable {
 		t.Errorf("before there is a node: %v", err)
 	}
-	s.Attach(&Node{dir: ownership.New()})
+	s.Attach(&Node{dir: ownership.New(ownership.Seed{})})
 	long := strings.Repeat("x", filterMax+1)
 	for name, call := range map[string]func() error{
 		"limit": func() error {
@@ -139,7 +139,7 @@ func TestListRefusesWhatCannotBe(t *testing.T) {
 
 func TestObjectsAreListedLargestFirstAndCounted(t *testing.T) {
 	t.Parallel()
-	n := &Node{dir: ownership.New(), sessions: make(map[ownership.Session]*session)}
+	n := &Node{dir: ownership.New(ownership.Seed{}), sessions: make(map[ownership.Session]*session)}
 	n.sessions[7] = &session{id: 7, pid: 42}
 	j := &job{id: id.Job{1}}
 	const count = 3*scanPiece + 1

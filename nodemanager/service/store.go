@@ -113,6 +113,8 @@ func (n *Node) seal(s *session, oid id.Object, b *mobulav1.Block) (*mobulav1.Blo
 			if n.sessions[m.from.id] == m.from {
 				meta.Holder = objectstore.Session(m.from.id)
 			}
+		case *item:
+			meta.Name, meta.CallSite = m.task.tmpl.name, m.task.from.callSite(o.CallSite)
 		case *put:
 			meta.CallSite = s.callSite(o.CallSite)
 		}

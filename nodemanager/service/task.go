@@ -6,59 +6,86 @@ import (
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/wire"
 	"github.com/mobula-dev/mobula/nodemanager/ownership"
 	"github.com/mobula-dev/mobula/nodemanager/scheduler"
 )
 
-// task is the node's record of one submission until it is done.
+// task is the node's record of one submission until it is done, and of its results until nobody holds them. There may be millions: what few
+// tasks have is in extras, and a test keeps the size.
 type task struct {
 	sched scheduler.Task
 	// first is the object of result 0: embedded, because nearly all tasks have one result.
 	first ownership.Object
-	more  []ownership.Object
 
-	id       id.Task
-	tmpl     *template
-	job      *job
-	from     *session // who submitted it; may have ended
-	sequence uint64
-	raw      []byte // the Submit frame's payload; what spec says aliases it
-	refs     []*ownership.Object
-	refArgs  int // how many of refs are arguments; the others are inside the arguments' value
-	missing  int // arguments that are not ready
+	tmpl *template
+	from *session // who submitted it; may have ended
+	raw  []byte   // the Submit frame's payload; what spec says aliases it
+	refs []*ownership.Object
 
 	handle    uint64 // of the current attempt while it is dispatched
+	worker    *worker
+	parent    uint64
+	submitted int64
+	queued    int64  // when its arguments were there
+	actor     *actor // of a creation or a call
+	extra     *extras
+
 	attempt   uint32
 	retries   int32 // left; -1 without limit
-	submitted int64
-	queued    int64 // when its arguments were there
-	parent    uint64
 	callSite  uint32
-	timer     *time.Timer // of its deadline or of its cancellation; nil when it has none
-
-	actor      *actor // of a creation or a call
-	prev, next *task  // neighbours among the calls that the actor's worker has
-	worker     *worker
-	lane       *scheduler.Lane
-	blocked    bool // a call of an actor that waits in a get
-
-	stopped   *mobulav1.ErrorValue // why it was asked to end; what its refs resolve to unless it succeeds
-	suspected int32                // crashes beside other tasks that were not charged
-	argFailed bool                 // it did not run because an argument failed
-	unsent    bool                 // dispatched to a worker whose session has ended: it goes elsewhere when the process has
-	deadline  int64                // of its caller; 0 is none
+	refArgs   int32 // how many of refs are arguments; the others are inside the arguments' value
+	missing   int32 // arguments that are not ready
+	blocked   bool  // a call of an actor that waits in a get
+	argFailed bool  // it did not run because an argument failed
+	unsent    bool  // dispatched to a worker whose session has ended: it goes elsewhere when the process has
 	done      bool
 }
+
+// extras is what few tasks have.
+type extras struct {
+	more      []ownership.Object   // results beyond the first
+	timer     *time.Timer          // of its deadline or of its cancellation; nil when it has none
+	deadline  int64                // of its caller; 0 is none
+	stopped   *mobulav1.ErrorValue // why it was asked to end; what its refs resolve to unless it succeeds
+	suspected int32                // crashes beside other tasks that were not charged
+	shortages int32                // times it was ended for lack of memory
+	stream    *stream              // nil when its results are no stream
+}
+
+// extras returns a copy, to be read.
+func (t *task) extras() extras {
+	if t.extra == nil {
+		return extras{}
+	}
+	return *t.extra
+}
+
+// extend returns what extras reads, to be changed.
+func (t *task) extend() *extras {
+	if t.extra == nil {
+		t.extra = new(extras)
+	}
+	return t.extra
+}
+
+func (t *task) id() id.Task { return t.first.ID.Task() }
+
+// idBytes returns the task's id for a message, not to be kept.
+func (t *task) idBytes() []byte { return t.first.ID[:id.TaskSize] }
 
 // results yields the objects that the task makes; the constructor of a restarted actor makes none.
 func (t *task) results(yield func(*ownership.Object) bool) {
 	if (t.actor != nil && t == t.actor.recreation) || !yield(&t.first) {
 		return
 	}
-	for i := range t.more {
-		if !yield(&t.more[i]) {
+	if t.extra == nil {
+		return
+	}
+	for i := range t.extra.more {
+		if !yield(&t.extra.more[i]) {
 			return
 		}
 	}
@@ -87,14 +114,17 @@ func (n *Node) onSubmit(s *session, payload []byte) error {
 		return &wire.ProtocolError{Reason: fmt.Sprintf("unknown template %d", m.GetTemplate())}
 	}
 	tmpl := s.templates[m.GetTemplate()-1]
-	if n.join(s, tid, tmpl, m.GetSequence()) {
+	if !tmpl.options.GetStreaming() && n.join(s, tid, tmpl, m.GetSequence()) { // its items would have to come again
 		return nil
 	}
 	t := &task{
-		id: tid, tmpl: tmpl, job: s.job, from: s, sequence: m.GetSequence(), raw: raw, attempt: 1, retries: tmpl.retries,
+		first: ownership.Object{ID: tid.Object(0)}, tmpl: tmpl, from: s, raw: raw, attempt: 1, retries: tmpl.retries,
 		submitted: n.now, parent: n.parentOf(s, m.GetParent()), callSite: m.GetCallSite(),
 	}
-	if err := n.enter(s, t); err != nil {
+	if tmpl.options.GetStreaming() {
+		t.extend().stream = &stream{sequence: m.GetSequence()}
+	}
+	if err := n.enter(s, t, m.GetSequence()); err != nil {
 		return err
 	}
 	n.start(s, t, m)
@@ -129,7 +159,7 @@ func (n *Node) join(s *session, tid id.Task, tmpl *template, sequence uint64) bo
 	}
 	for o := range t.results {
 		n.dir.Hold(o, s.id)
-		n.dir.Subscribe(o, s.id, sequence, o.ID.Index(), false)
+		n.dir.Subscribe(o, s.id, sequence, false)
 	}
 	return true
 }
@@ -145,20 +175,20 @@ func (t *task) joinable() bool {
 }
 
 // enter puts the results of a task into the directory, held by the submitter, who is told of each.
-func (n *Node) enter(s *session, t *task) error {
+func (n *Node) enter(s *session, t *task, sequence uint64) error {
 	if extra := int(t.tmpl.returns) - 1; extra > 0 {
-		t.more = make([]ownership.Object, extra)
+		t.extend().more = make([]ownership.Object, extra)
 	}
 	for o := range t.results {
 		o.Maker, o.CallSite = t, t.callSite
 	}
-	index := uint32(0)
+	tid, index := t.id(), uint32(0)
 	for o := range t.results {
-		old := n.dir.Lookup(t.id.Object(index))
+		old := n.dir.Lookup(tid.Object(index))
 		if old != nil { // of an earlier run of the parent, and not to be shared
 			n.dir.Supersede(old)
 		}
-		if err := n.dir.Create(o, t.id.Object(index)); err != nil {
+		if err := n.dir.Create(o, tid.Object(index)); err != nil {
 			n.abort(t)
 			return &wire.ProtocolError{Reason: err.Error()}
 		}
@@ -166,11 +196,11 @@ func (n *Node) enter(s *session, t *task) error {
 			n.dir.MoveHolds(old, o)
 		}
 		n.dir.Hold(o, s.id)
-		n.dir.Subscribe(o, s.id, t.sequence, index, false)
+		n.dir.Subscribe(o, s.id, sequence, false)
 		index++
 	}
-	t.job.charge(len(t.raw))
-	t.job.tasks++
+	t.tmpl.job.charge(len(t.raw))
+	t.tmpl.job.tasks++
 	if t.parent != 0 {
 		n.children[t.parent] = append(n.children[t.parent], t)
 	}
@@ -198,8 +228,15 @@ func (n *Node) start(s *session, t *task, m *mobulav1.Submit) {
 		return
 	}
 	if m.GetTimeoutNs() > 0 {
-		t.deadline = n.now + m.GetTimeoutNs()
+		t.extend().deadline = n.now + m.GetTimeoutNs()
 		n.arm(t, time.Duration(m.GetTimeoutNs()))
+	}
+	if e := n.awaitEnvironment(t); e != nil && t.tmpl.kind != mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR {
+		n.fail(t, e)
+		return
+	} else if e != nil {
+		n.stillborn(t, e)
+		return
 	}
 	switch t.tmpl.kind {
 	case mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR:
@@ -279,7 +316,7 @@ func (n *Node) schedule(t *task) {
 	}
 	t.sched.Class = t.class()
 	t.sched.Record = t
-	n.sched.Submit(&t.sched, t.missing, n.now)
+	n.sched.Submit(&t.sched, int(t.missing), n.now)
 }
 
 // argReady notes that one more argument has its outcome.
@@ -313,42 +350,49 @@ func (n *Node) argReady(t *task, o *ownership.Object) {
 // finish ends a task: its results must be resolved already. It gives back what the task holds and its share of the job's budget.
 func (n *Node) finish(t *task) {
 	if t.done {
-		panic("invariant: task " + t.id.String() + " finished twice")
+		panic("invariant: task " + t.id().String() + " finished twice")
 	}
 	t.done = true
-	if t.timer != nil {
-		t.timer.Stop()
-		t.timer = nil
-	}
+	t.stopTimer()
 	for _, o := range t.refs {
 		n.dir.Drop(o)
 	}
 	if t.parent != 0 {
 		n.orphan(t)
 	}
-	t.job.tasks--
-	t.job.refund(len(t.raw))
+	t.tmpl.job.tasks--
+	t.tmpl.job.refund(len(t.raw))
 	t.refs, t.raw = nil, nil
-	n.feed(t.job)
+	n.feed(t.tmpl.job)
 	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD && t.actor != nil {
 		n.callDone(t)
+	}
+}
+
+func (t *task) stopTimer() {
+	if t.extra != nil && t.extra.timer != nil {
+		t.extra.timer.Stop()
+		t.extra.timer = nil
 	}
 }
 
 // orphan takes a finished task off its parent's list. A parent has few unfinished children at a time, or they end in about the order in
 // which they came: the search is short.
 func (n *Node) orphan(t *task) {
-	list := n.children[t.parent]
-	i := slices.Index(list, t)
-	switch {
-	case i < 0:
-	case len(list) == 1:
+	if left := without(n.children[t.parent], t); len(left) > 0 {
+		n.children[t.parent] = left
+	} else {
 		delete(n.children, t.parent)
-	case i == 0:
-		n.children[t.parent] = list[1:]
-	default:
-		n.children[t.parent] = slices.Delete(list, i, i+1)
 	}
+}
+
+// without takes a task off a list, at the front of which it mostly is.
+func without(list []*task, t *task) []*task {
+	if len(list) > 0 && list[0] == t {
+		list[0] = nil
+		return list[1:]
+	}
+	return slices.DeleteFunc(list, func(x *task) bool { return x == t })
 }
 
 // feed grants credit to sessions that waited for room in the job's budget.
@@ -374,7 +418,7 @@ func (n *Node) failEncoded(t *task, encoded []byte) {
 	}
 	n.finish(t)
 	if a := t.actor; a != nil && t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR {
-		n.endActor(a, decodeError(encoded), false)
+		n.endActor(a, errorvalue.Decode(encoded), false)
 	}
 }
 
@@ -385,7 +429,7 @@ func failedValue(encoded []byte) *ownership.Value {
 
 // arm has the task expire after d.
 func (n *Node) arm(t *task, d time.Duration) {
-	t.timer = time.AfterFunc(d, func() {
+	t.extend().timer = time.AfterFunc(d, func() {
 		n.locked(func() { n.expire(t) })
 	})
 }
@@ -397,6 +441,12 @@ func (n *Node) expire(t *task) {
 		return
 	}
 	n.stopTask(t, t.expired(), false)
+}
+
+// expiredBy reports whether the task's deadline has passed.
+func (t *task) expiredBy(now int64) bool {
+	deadline := t.extras().deadline
+	return deadline != 0 && now >= deadline
 }
 
 // expired is the outcome of a task whose deadline has passed.

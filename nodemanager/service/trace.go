@@ -15,7 +15,7 @@ func (n *Node) trace(t *task, e *mobulav1.Execute) {
 	*s = telemetry.Span{
 		Op: telemetry.Queue, Traceparent: e.GetTraceparent(), Tracestate: e.GetTracestate(),
 		Start: start + t.submitted, ArgsReady: start + t.queued, End: start + n.now,
-		Attributes: telemetry.Attributes{Function: t.tmpl.name, Task: t.id, Job: t.job.id, Attempt: t.attempt, Worker: t.worker.id},
+		Attributes: telemetry.Attributes{Function: t.tmpl.name, Task: t.id(), Job: t.tmpl.job.id, Attempt: t.attempt, Worker: t.worker.id},
 	}
 	if t.attempt > 1 {
 		s.Start = start + t.queued

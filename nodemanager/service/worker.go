@@ -5,9 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
@@ -28,36 +26,41 @@ type worker struct {
 	session   *session // nil until it has said hello
 	process   process  // nil until it was started
 	isolated  bool
+	language  mobulav1.Language
 	actors    map[id.Actor]*actor
 	revoking  map[uint32]*scheduler.Lane // lanes whose Revoke is out
 	zombies   map[uint64]bool            // calls of actors that have ended, which it may still run
 	flying    int                        // tasks that it has and that were not abandoned
 	retired   bool
+	leaving   bool             // it said that it takes nothing more and ends
 	refused   bool             // its session was refused: the job remembers why
 	abandoned map[uint64]*task // tasks that were given up and may still run
 	forced    *task            // the task for whose sake it is killed
 	started   time.Time
 	ready     bool
 	killed    string // why the node ended it; empty when it did not
+	latest    int64  // when it got its newest task or actor, on the node's clock
+	// outOfMemory says that the node ended it for lack of memory.
+	outOfMemory bool
 }
 
 // startWorker begins to start a process for the scheduler's worker.
 func (n *Node) startWorker(sw *scheduler.Worker) {
 	j, _ := sw.Job().Record.(*job)
-	w := &worker{job: j, sched: sw, isolated: sw.Kind() == scheduler.Isolated, actors: make(map[id.Actor]*actor), revoking: make(map[uint32]*scheduler.Lane), zombies: make(map[uint64]bool), abandoned: make(map[uint64]*task), started: time.Now()}
+	w := &worker{job: j, sched: sw, isolated: sw.Kind() == scheduler.Isolated, language: workerLanguage(j, sw.Env()), actors: make(map[id.Actor]*actor), revoking: make(map[uint32]*scheduler.Lane), zombies: make(map[uint64]bool), abandoned: make(map[uint64]*task), started: time.Now()}
 	_, _ = rand.Read(w.id[:]) // never fails: crypto/rand ends the process instead
 	sw.Record = w
 	n.workers[w.id] = w
-	spec := workerpool.Spec{
-		Job: j.id, Worker: w.id, Node: n.id, Executable: j.executable, Path: j.path, Args: j.workerArgs, Dir: j.workingDir,
-		LogDir: n.cfg.LogDir, Isolated: w.isolated, Env: n.workerEnv(j, w, sw.Env()),
-	}
+	spec := n.workerSpec(j, sw.Env(), w.isolated)
+	spec.Worker = w.id
 	n.aside(func() {
 		p, err := n.launch(spec)
 		n.locked(func() {
 			if err != nil {
 				delete(n.workers, w.id)
-				n.log.Warn("worker could not be started", "job", j.id, "error", err)
+				if !errors.Is(err, workerpool.ErrClosed) && n.ctx.Err() == nil && !j.ended && n.startErrors[j.id] == nil { // said once, and not at the end
+					n.log.Warn("worker could not be started", "job", j.id, "error", err)
+				}
 				n.startFailed(j, err)
 				n.sched.WorkerStartFailed(sw, n.now)
 				return
@@ -91,25 +94,23 @@ func (n *Node) launch(spec workerpool.Spec) (process, error) {
 	}
 }
 
-// workerEnv is the environment of a worker beside what it inherits. A shared Go worker uses as many CPUs as the node has; an isolated one
-// as many as a task usually has, one.
-func (n *Node) workerEnv(j *job, w *worker, env string) map[string]string {
-	vars := map[string]string{"GOMAXPROCS": strconv.Itoa(n.cpus)}
-	if w.isolated {
-		vars["GOMAXPROCS"] = "1"
-	}
-	maps.Copy(vars, j.env)
-	maps.Copy(vars, j.envs[env])
-	return vars
-}
-
 // processEvent is told by the pool that a process is ready or has ended.
 func (n *Node) processEvent(p process, exit *workerpool.ExitReason) {
 	if exit == nil {
-		n.locked(func() { n.aside(func() { n.welcomeWorker(p) }) })
+		n.locked(func() {
+			if n.builders.running[p.Worker()] == nil {
+				n.aside(func() { n.welcomeWorker(p) })
+			}
+		})
 		return
 	}
-	n.locked(func() { n.workerEnded(p.Worker(), *exit) })
+	n.locked(func() {
+		if e := n.builders.running[p.Worker()]; e != nil {
+			n.builderEnded(e, *exit)
+			return
+		}
+		n.workerEnded(p.Worker(), *exit)
+	})
 }
 
 // welcomeWorker opens the session of a process that has taken over.
@@ -124,8 +125,12 @@ func (n *Node) welcomeWorker(p process) {
 		return
 	}
 	if err := n.handshake(p.Conn(), w); err != nil && !errors.Is(err, context.Canceled) {
-		n.log.Warn("worker refused", "pid", p.PID(), "error", err)
-		n.locked(func() { n.killWorker(w, err.Error()) })
+		n.locked(func() {
+			if !n.closed && !w.job.ended {
+				n.log.Warn("worker refused", "pid", p.PID(), "error", err)
+			}
+			n.killWorker(w, err.Error())
+		})
 	}
 }
 
@@ -136,16 +141,30 @@ func (n *Node) workerEnded(wid id.Worker, exit workerpool.ExitReason) {
 		return
 	}
 	delete(n.workers, wid)
+	if n.deserted != nil && len(n.workers) == 0 {
+		close(n.deserted)
+		n.deserted = nil
+	}
 	n.exits = appendBounded(n.exits, workerExit{worker: w, reason: exit})
 	if !w.ready {
 		if !w.refused {
-			n.startFailed(w.job, errors.New(exit.String()))
+			n.startFailed(w.job, &startExitError{exit})
 		}
 		n.sched.WorkerStartFailed(w.sched, n.now)
 		return
 	}
+	if exit.Cause == workerpool.CauseZygote && w.killed == "" {
+		w.killed = string(exit.Cause) // which is not the fault of what it ran
+	}
 	cause := n.crash(w, exit)
 	gone := n.sched.WorkerGone(w.sched, n.now)
+	if w.leaving {
+		for _, s := range slices.Concat(gone.Started, gone.Behind) {
+			if t, ok := s.Record.(*task); ok {
+				t.unsent = true // it said that it begins nothing more
+			}
+		}
+	}
 	for _, s := range slices.Backward(gone.Behind) { // each goes to the front
 		n.behind(taskOf(s), cause)
 	}
@@ -157,6 +176,7 @@ func (n *Node) workerEnded(wid id.Worker, exit workerpool.ExitReason) {
 		n.crashed(a, cause)
 	}
 	clear(w.actors)
+	n.collectCircles(w.job)
 }
 
 // pid returns the process id, 0 before it is known.
@@ -169,15 +189,15 @@ func (w *worker) pid() int32 {
 
 // crash is what the end of a process means for what it was doing.
 func (n *Node) crash(w *worker, exit workerpool.ExitReason) *mobulav1.ErrorValue {
+	if e := n.outOfMemory(w, exit); e != nil {
+		return e
+	}
 	e := &mobulav1.ErrorValue{
 		Kind: mobulav1.ErrorKind_ERROR_KIND_WORKER_CRASHED, Message: exit.String(), Pid: w.pid(),
-		Execution: mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED,
+		Execution: mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED, Stack: stackOf(exit),
 	}
 	if w.killed != "" {
 		e.Message = "the node ended the worker: " + w.killed
-	}
-	for _, line := range exit.LastLines {
-		e.Stack += line + "\n"
 	}
 	return e
 }
@@ -188,8 +208,8 @@ func (n *Node) behind(t *task, cause *mobulav1.ErrorValue) {
 	n.releaseHandle(t)
 	switch {
 	case t.done:
-	case t.stopped != nil:
-		n.fail(t, t.stopped)
+	case t.extras().stopped != nil:
+		n.fail(t, t.extras().stopped)
 	case t.unsent:
 		n.resend(t)
 	case t.retries == 0:
@@ -206,14 +226,14 @@ func (n *Node) interrupted(t *task, w *worker, cause *mobulav1.ErrorValue, alone
 		return // abandoned
 	}
 	n.releaseHandle(t)
-	if t.unsent && t.stopped == nil {
+	if t.unsent && t.extras().stopped == nil {
 		n.resend(t)
 		return
 	}
 	if t.actor != nil { // a constructor: restarts are the actor's
 		a := t.actor
-		if t.stopped != nil {
-			n.fail(t, t.stopped)
+		if t.extras().stopped != nil {
+			n.fail(t, t.extras().stopped)
 			return
 		}
 		if a.state == actorDead {
@@ -226,21 +246,24 @@ func (n *Node) interrupted(t *task, w *worker, cause *mobulav1.ErrorValue, alone
 	}
 	blameless := w.forced != nil && w.forced != t || w.killed != "" && w.forced == nil
 	switch {
-	case t.stopped != nil:
-		n.fail(t, t.stopped)
+	case t.extras().stopped != nil:
+		n.fail(t, t.extras().stopped)
 	case t.retries == 0:
 		n.fail(t, n.crashOf(t, cause, alone))
+	case cause.GetKind() == mobulav1.ErrorKind_ERROR_KIND_OUT_OF_MEMORY:
+		n.tryAgainWithMemory(t, cause, alone)
 	case blameless:
 		t.attempt++
 		n.sched.Requeue(&t.sched, true, false, n.now)
 	case !alone && !w.isolated:
 		t.attempt++
-		t.suspected++
+		t.extend().suspected++
 		n.sched.Requeue(&t.sched, true, true, n.now)
 	default:
 		if t.retries > 0 {
-			t.retries -= 1 + t.suspected // it is to blame for the crashes beside others too
-			t.suspected = 0
+			x := t.extend()
+			t.retries -= 1 + x.suspected // it is to blame for the crashes beside others too
+			x.suspected = 0
 		}
 		if t.retries < 0 && t.tmpl.retries >= 0 {
 			n.fail(t, n.crashOf(t, cause, alone))
@@ -265,6 +288,9 @@ func (n *Node) crashOf(t *task, cause *mobulav1.ErrorValue, alone bool) *mobulav
 		who = "while it ran " + t.tmpl.name + " beside other tasks, any of which may be the cause"
 	}
 	e.Message = fmt.Sprintf("%s, %s", e.GetMessage(), who)
+	if e.GetKind() == mobulav1.ErrorKind_ERROR_KIND_OUT_OF_MEMORY {
+		e.Message = fmt.Sprintf("%s did not finish: %s", t.tmpl.name, cause.GetMessage()) // a longer story
+	}
 	if t.tmpl.retries == 0 {
 		e.Hint = "it runs at most once because its max_retries is 0"
 	} else {
@@ -284,6 +310,13 @@ func (n *Node) killWorker(w *worker, why string) {
 	if err := n.pool.Kill(w.id, workerpool.CauseCancelled); err != nil && !errors.Is(err, workerpool.ErrNotRunning) {
 		n.log.Error("worker could not be killed", "pid", w.process.PID(), "error", err)
 	}
+}
+
+// leave takes note that a worker takes nothing more and ends. What it still has goes elsewhere when it has.
+func (n *Node) leave(w *worker) {
+	w.leaving = true
+	n.sched.Retire(w.sched, n.now)
+	n.killWorkerSoon(w)
 }
 
 // retire lets a worker finish what it has and then ends it.
@@ -307,7 +340,7 @@ func (n *Node) stopWorker(sw *scheduler.Worker) {
 	if w == nil {
 		return
 	}
-	n.send(w.session, mobulav1.FrameKind_FRAME_KIND_EXIT, &mobulav1.Exit{Reason: "nothing to do"})
+	n.nudge(w, mobulav1.FrameKind_FRAME_KIND_EXIT, &mobulav1.Exit{Reason: "nothing to do"})
 	if w.process == nil {
 		return
 	}
@@ -407,8 +440,8 @@ func (n *Node) running(w *worker, number uint64) *task {
 // endStopped ends tasks that came back and were asked to end meanwhile.
 func (n *Node) endStopped(back []*scheduler.Task) {
 	for _, b := range back {
-		if t, _ := b.Record.(*task); t.stopped != nil && !t.done && n.sched.Cancel(b, n.now) {
-			n.fail(t, t.stopped)
+		if t, _ := b.Record.(*task); t.extras().stopped != nil && !t.done && n.sched.Cancel(b, n.now) {
+			n.fail(t, t.extras().stopped)
 		}
 	}
 }

@@ -101,6 +101,11 @@ type Spec struct {
 	Settings map[string]string
 	// Isolated is handed on in the worker's role.
 	Isolated bool
+	// TakeoverTimeout replaces that of the pool's Config, unless it is 0.
+	TakeoverTimeout time.Duration
+	// Fork says that the program serves the role of a zygote, from which the worker is forked; workers of a job with the same program, arguments,
+	// directory and environment share one. Where that does not work the worker is started by exec as others are.
+	Fork bool
 }
 
 // DefaultInheritEnv returns what a worker needs of its node's environment: where things are, the locale, proxies, and the settings of

@@ -2,6 +2,7 @@ package workerpool
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -60,6 +61,7 @@ const (
 	CauseRetired   Cause = "it was retired"
 	CauseMemory    Cause = "the node ran short of memory"
 	CauseShutdown  Cause = "the node is shutting down"
+	CauseZygote    Cause = "the process that had forked it ended"
 )
 
 // ExitReason says how and why a worker ended. It is a value: nothing changes it once it was reported.
@@ -101,6 +103,16 @@ func (r ExitReason) String() string {
 	default:
 		return "the worker ended in a way that the node could not learn"
 	}
+}
+
+// LastLine returns the last line of output that is not empty, or nothing.
+func (r ExitReason) LastLine() string {
+	for _, line := range slices.Backward(r.LastLines) {
+		if line = strings.TrimSpace(line); line != "" {
+			return line
+		}
+	}
+	return ""
 }
 
 // how tells code or signal.

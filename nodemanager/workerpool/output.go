@@ -139,8 +139,17 @@ func (c *capture) endLine(now time.Time) {
 	c.partial, c.cut = c.partial[:0], 0
 }
 
+// sourceMark begins a line in which a worker says who writes what follows: such lines are for the log sink, not for people.
+var sourceMark = []byte("\x1e\x1emobula-source ")
+
 // line hands on one line, or drops it.
 func (c *capture) line(b []byte, cut int64, now time.Time) {
+	if bytes.HasPrefix(b, sourceMark) && cut == 0 {
+		if !now.Before(c.mutedUntil) {
+			c.emit(b)
+		}
+		return
+	}
 	size := int64(len(b)) + cut
 	if cut > 0 {
 		b = fmt.Appendf(b, " … [%d bytes cut]", cut) // b is c.partial, whose memory is ours.

@@ -86,6 +86,8 @@ func own(mode string) {
 		now := p.guardPID(before)
 		check(tell.Encode(facts{PIDs: append(pids, pr.PID(), before), Guard: now}))
 		select {}
+	case "forked", "forked-close":
+		ownForked(func(f facts) { check(tell.Encode(f)) }, func() { commands.Scan() })
 	case "churn":
 		check(tell.Encode(churn()))
 	case "oom":
@@ -223,8 +225,14 @@ type owner struct {
 
 func startOwner(t *testing.T, mode string) *owner {
 	t.Helper()
+	return startOwnerWith(t, mode)
+}
+
+// startOwnerWith is startOwner with variables.
+func startOwnerWith(t *testing.T, mode string, env ...string) *owner {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), envOwner+"="+mode, "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(append(os.Environ(), envOwner+"="+mode, "GORACE=atexit_sleep_ms=0"), env...)
 	cmd.Stderr = t.Output()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	in, err := cmd.StdinPipe()

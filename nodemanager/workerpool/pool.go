@@ -46,6 +46,8 @@ type Pool struct {
 	slots      int                    // processes whose last event was not taken; guarded by mu
 	procs      map[id.Worker]*Process // from the start, as nil until it is forked, to the reaping; guarded by mu
 	crashLoops map[id.Job]*crashLoop  // jobs whose last worker crashed; guarded by mu
+	nests      map[string]*nest       // of jobs that fork their workers; guarded by mu
+	zygotes    map[id.Worker]*zygote  // that have not ended, by their own ids; guarded by mu
 }
 
 // Open makes a pool. There may be one with Config.OwnProcess in a process.
@@ -64,6 +66,7 @@ func Open(cfg Config) (*Pool, error) {
 		children: &children{pids: make(map[int]bool)}, oom: newOOMCounter(),
 		events: make(chan Event, 2*cfg.ProcessesMax),
 		procs:  make(map[id.Worker]*Process), crashLoops: make(map[id.Job]*crashLoop),
+		nests: make(map[string]*nest), zygotes: make(map[id.Worker]*zygote),
 	}
 	p.forker = newForker()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -188,10 +191,11 @@ func (p *Pool) settle(pr *Process, r ExitReason) {
 // Served tells the pool that a worker has done what it was started for: its end is no sign that workers of its job cannot run.
 func (pr *Process) Served() { pr.served.Store(true) }
 
-// Forget drops what the pool remembers of a job that has ended.
+// Forget drops what the pool remembers of a job that has ended; its zygotes end with their last workers.
 func (p *Pool) Forget(job id.Job) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.forgetNests(job)
 	delete(p.crashLoops, job)
 }
 
@@ -230,6 +234,12 @@ func (p *Pool) Len() int {
 	return len(p.procs)
 }
 
+func (p *Pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
 // alive reports whether a worker has not ended; with "", whether any has not.
 func (p *Pool) alive(worker string) bool {
 	if worker == "" {
@@ -241,8 +251,9 @@ func (p *Pool) alive(worker string) bool {
 	w, err := id.Parse[id.Worker](worker)
 	p.mu.Lock()
 	pr, ok := p.procs[w]
+	_, zygote := p.zygotes[w]
 	p.mu.Unlock()
-	return err == nil && ok && pr.lives()
+	return err == nil && (zygote || ok && pr.lives())
 }
 
 // notify delivers the events, one at a time.
@@ -275,6 +286,9 @@ func (p *Pool) shutdown(deadline time.Time) error {
 	p.mu.Lock()
 	p.closed = true
 	procs := slices.Collect(maps.Values(p.procs))
+	for _, z := range p.zygotes {
+		procs = append(procs, z.proc)
+	}
 	p.mu.Unlock()
 	for _, pr := range procs {
 		if pr != nil {

@@ -29,12 +29,15 @@ const (
 type Process struct {
 	job     id.Job
 	worker  id.Worker
-	pid     int // also the number of its group
+	pid     int     // also the number of its group
+	forked  *forked // set when a zygote is its parent
 	starter *takeover.Starter
 	started time.Time
 	outputs [2]*os.File // read ends of its standard output and error
 	tail    *tail
-	copying sync.WaitGroup // the two goroutines that read outputs
+	// patience is how long it may take until it has taken over.
+	patience time.Duration
+	copying  sync.WaitGroup // the two goroutines that read outputs
 
 	served atomic.Bool
 
@@ -64,28 +67,73 @@ func (pr *Process) Secret() takeover.Secret { return pr.starter.Secret() }
 // closing it earlier tells the worker that its node has gone.
 func (pr *Process) Conn() *net.UnixConn { return pr.starter.Conn() }
 
-// launch forks the process and begins to read its output.
+// launch starts the process and begins to read its output.
 func (p *Pool) launch(ctx context.Context, spec Spec) (*Process, error) {
+	if forksWorkers && spec.Fork {
+		z, err := p.nurse(ctx, spec)
+		switch {
+		case err != nil && p.isClosed():
+			return nil, ErrClosed // which has ended the zygote
+		case err != nil:
+			return nil, err
+		}
+		pr, err := p.hatchling(ctx, z, spec)
+		if err != nil && p.isClosed() {
+			return nil, ErrClosed // which has ended the zygote
+		}
+		if !errors.Is(err, errThreads) {
+			return pr, err
+		}
+		p.cfg.Logger.Warn("a zygote has started threads, so that workers are not forked but started anew, which takes longer", "job", spec.Job)
+	}
+	return p.exec(ctx, spec, takeover.KindWorker)
+}
+
+// exec forks and executes the program.
+func (p *Pool) exec(ctx context.Context, spec Spec, kind takeover.Kind) (*Process, error) {
+	return p.bear(spec, kind, func(pr *Process, writers [2]*os.File) error { return p.fork(ctx, pr, spec, writers) })
+}
+
+// hatchling has a zygote fork the process.
+func (p *Pool) hatchling(ctx context.Context, z *zygote, spec Spec) (*Process, error) {
+	return p.bear(spec, takeover.KindWorker, func(pr *Process, writers [2]*os.File) (err error) {
+		pr.started = time.Now()
+		files := [3]*os.File{pr.starter.File(), writers[0], writers[1]}
+		if pr.forked, err = z.fork(ctx, spec.Worker, pr.starter.Proof(), p.mark(spec.Worker), files); err == nil {
+			pr.pid = pr.forked.pid
+		}
+		return err
+	})
+}
+
+// bear makes what a process needs, has it started, and begins to read its output.
+func (p *Pool) bear(spec Spec, kind takeover.Kind, start func(*Process, [2]*os.File) error) (*Process, error) {
 	starter, err := takeover.New(takeover.Role{
-		Kind: takeover.KindWorker, Node: spec.Node, Job: spec.Job, Worker: spec.Worker,
+		Kind: kind, Node: spec.Node, Job: spec.Job, Worker: spec.Worker,
 		Socket: spec.Socket, Isolated: spec.Isolated, Settings: spec.Settings,
 	}, 3)
 	if err != nil {
 		return nil, err
 	}
-	pr := &Process{job: spec.Job, worker: spec.Worker, starter: starter, tail: new(tail)}
+	pr := &Process{job: spec.Job, worker: spec.Worker, starter: starter, tail: new(tail), patience: p.cfg.TakeoverTimeout}
+	if spec.TakeoverTimeout > 0 {
+		pr.patience = spec.TakeoverTimeout
+	}
 	writers, err := pr.openOutputs()
 	if err == nil {
-		err = p.fork(ctx, pr, spec, writers)
+		err = start(pr, writers)
 	}
 	starter.Started()
 	err = errors.Join(err, closeAll(writers[:]))
 	if pr.pid == 0 { // Once the process exists, a descriptor that did not close well is no reason to end it.
 		return nil, errors.Join(err, closeAll(pr.outputs[:]), starter.Close())
 	}
-	p.capture(pr, spec.LogDir)
+	p.capture(pr, spec.LogDir, kind)
 	return pr, nil
 }
+
+// mark is what a worker and its subprocesses carry in their environment.
+func (p *Pool) mark(worker id.Worker) string { return p.name + "/" + worker.String() }
 
 // openOutputs makes the two pipes and returns their write ends.
 func (pr *Process) openOutputs() (writers [2]*os.File, err error) {
@@ -109,12 +157,11 @@ func closeAll(files []*os.File) error {
 }
 
 func (p *Pool) fork(ctx context.Context, pr *Process, spec Spec, writers [2]*os.File) error {
-	mark := p.name + "/" + spec.Worker.String()
 	prog := program{
 		executable: spec.Executable,
 		path:       spec.Path,
 		args:       spec.Args,
-		env:        append(environment(os.Environ(), p.cfg.InheritEnv, spec, mark), pr.starter.Env()...),
+		env:        append(environment(os.Environ(), p.cfg.InheritEnv, spec, p.mark(spec.Worker)), pr.starter.Env()...),
 		dir:        spec.Dir,
 		files:      []*os.File{p.null, writers[0], writers[1], pr.starter.File()},
 	}
@@ -129,13 +176,17 @@ func (p *Pool) fork(ctx context.Context, pr *Process, spec Spec, writers [2]*os.
 }
 
 // capture starts the goroutines that read the worker's output. They end with its end.
-func (p *Pool) capture(pr *Process, logDir string) {
+func (p *Pool) capture(pr *Process, logDir string, kind takeover.Kind) {
 	for i, stream := range []Stream{Stdout, Stderr} {
+		emit := func(line []byte) { p.log(pr.worker, stream, line) }
+		if kind == takeover.KindZygote {
+			emit = func(line []byte) { p.cfg.Logger.Info("output of a zygote", "job", pr.job, "line", string(line)) }
+		}
 		c := &capture{
 			limits: p.cfg.Output,
 			tail:   pr.tail,
 			bucket: newBucket(p.cfg.Output.BytesPerSecond, p.cfg.Output.BurstBytes, pr.started),
-			emit:   func(line []byte) { p.log(pr.worker, stream, line) },
+			emit:   emit,
 			warn: func(err error) {
 				p.cfg.Logger.Warn("worker output is missing from its log file", "worker", pr.worker, "stream", stream, "error", err)
 			},
@@ -150,11 +201,11 @@ func (p *Pool) capture(pr *Process, logDir string) {
 // supervise follows the process to its end and returns the reason. ready is called at most once, before it returns.
 func (p *Pool) supervise(pr *Process, ready func()) ExitReason {
 	ended := make(chan func() (unix.WaitStatus, error), 1)
-	go func() { ended <- awaitEnd(pr.pid) }() // Ends before this function does, as does the next.
+	go func() { ended <- pr.awaitEnd() }() // Ends before this function does, as does the next.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	took := make(chan error, 1)
-	go func() { took <- pr.starter.Await(ctx, p.cfg.TakeoverTimeout) }()
+	go func() { took <- pr.starter.Await(ctx, pr.patience) }()
 
 	var reap func() (unix.WaitStatus, error)
 	var e ending
@@ -178,6 +229,14 @@ func (p *Pool) supervise(pr *Process, ready func()) ExitReason {
 		reap = <-ended
 	}
 	return p.bury(pr, reap, e)
+}
+
+// awaitEnd returns when the process has ended, with the function that reaps it.
+func (pr *Process) awaitEnd() func() (unix.WaitStatus, error) {
+	if pr.forked != nil {
+		return pr.forked.awaitEnd()
+	}
+	return awaitEnd(pr.pid)
 }
 
 // giveUp ends a process that did not take over. One that said so, or closed the connection, is about to end by itself, with a code that tells more.
@@ -250,6 +309,9 @@ func (pr *Process) noteEnd() Cause {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
 	pr.ended = true
+	if pr.cause == "" && pr.forked.orphaned() {
+		pr.cause = CauseZygote
+	}
 	return pr.cause
 }
 
@@ -261,6 +323,15 @@ func (pr *Process) lives() bool {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
 	return !pr.ended
+}
+
+// Nudge tells a worker that there is something to read on its session while it runs user code (SIGURG, which is ignored by default).
+func (pr *Process) Nudge() {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	if !pr.reaped {
+		_ = unix.Kill(pr.pid, unix.SIGURG) // Fails when only the zombie is left (on some systems).
+	}
 }
 
 // stop asks the worker to end and kills its group when the grace is over.

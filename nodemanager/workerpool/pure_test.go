@@ -359,3 +359,20 @@ func TestErrorsSayWhatToExpect(t *testing.T) {
 		}
 	}
 }
+
+func FuzzZygoteMessage(f *testing.F) {
+	for _, m := range []zygoteMessage{{Op: opForked, Worker: "00", PID: 7}, {Op: opExited, PID: 7, Status: 9}, {Op: opFailed, Threads: 2}} {
+		b, err := encodeZygoteMessage(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte("\xff\xff\xff\xff{}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := readZygoteMessage(bytes.NewReader(b))
+		if err == nil && (m.PID < 0 || m.Op == opForked && m.PID <= 1) {
+			t.Errorf("signals to process %d would reach others", m.PID)
+		}
+	})
+}

@@ -3,13 +3,16 @@ package newuser
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,6 +47,8 @@ func TestModuleOfANewcomerWorksWithTheGoCommandAlone(t *testing.T) { //nolint:tp
 		{"go run runs main once, with its flags and its input", run},
 		{"go run runs what was changed", runChanged},
 		{"a program that runs is not disturbed by a rebuild", rebuildBeneath},
+		{"an interrupt is the program's to handle", interrupt},
+		{"a program without its main file runs, and says what is missing", lackMain},
 		{"go test runs TestMain once, with its flags", test},
 		{"stale stubs do not compile", stale},
 		{"the executable is small and quickly rebuilt", small},
@@ -132,6 +137,77 @@ func rebuildBeneath(t *testing.T, m *module.Module) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the program ended: %v", err)
 	}
+}
+
+// interrupt presses Ctrl-C: once in a program that does not know of it, once in one that finishes its work first.
+func interrupt(t *testing.T, m *module.Module) {
+	t.Helper()
+	m.Go(t, "build", "-o", "app", ".")
+	r := ctrlC(t, m)
+	if exit, ok := errors.AsType[*exec.ExitError](r.Err); !ok || !strings.Contains(exit.String(), "interrupt") || r.Stdout != "" || r.Stderr != "" {
+		t.Errorf("the program ended with %v and printed %q, %q; want the interrupt's end and nothing", r.Err, r.Stdout, r.Stderr)
+	}
+	m.NoneLeft(t)
+	r = ctrlC(t, m, "-patient")
+	if r.Err != nil || !strings.Contains(r.Stdout, ", Ada; elsewhere: true") || r.Stderr != "" {
+		t.Errorf("the program ended with %v and printed %q, %q; want a greeting", r.Err, r.Stdout, r.Stderr)
+	}
+}
+
+// ctrlC starts the newcomer's program in a process group of its own and interrupts the group, as a terminal does, when the program is ready.
+func ctrlC(t *testing.T, m *module.Module, flags ...string) module.Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := m.Command(ctx, filepath.Join(m.Dir, "app"), flags...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out := bufio.NewReader(stdout)
+	if line, err := out.ReadString('\n'); err != nil || line != "ready\n" {
+		t.Errorf("the program printed %q (%v), want ready", line, err)
+	}
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Error(err)
+	}
+	if len(flags) > 0 {
+		if _, err := io.WriteString(stdin, "Ada\n"); err != nil {
+			t.Error(err)
+		}
+	}
+	rest, err := io.ReadAll(out)
+	if err != nil {
+		t.Error(err)
+	}
+	return module.Result{Err: cmd.Wait(), Stdout: string(rest), Stderr: stderr.String()}
+}
+
+// lackMain deletes the file by which nodes and workers take over before main: main then runs in them up to Init, and no further.
+func lackMain(t *testing.T, m *module.Module) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(m.Dir, "mobula_main_gen.go")); err != nil {
+		t.Fatal(err)
+	}
+	before := lines(t, m, "main.log")
+	r := m.Run(t, "Ada\n", nil, "go", "run", ".")
+	if r.Err != nil || !strings.Contains(r.Stdout, ", Ada; elsewhere: true") || !strings.Contains(r.Stderr, "lacks mobula_main_gen.go") {
+		t.Errorf("go run: %v; it printed\n%s%s\nwant a greeting and a warning", r.Err, r.Stdout, r.Stderr)
+	}
+	if got := lines(t, m, "main.log") - before; got < 3 || got > 5 {
+		t.Errorf("main ran in %d processes, want 3: the program, its node and a worker", got)
+	}
+	m.Go(t, "generate", "./...")
 }
 
 func test(t *testing.T, m *module.Module) {

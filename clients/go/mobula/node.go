@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mobula-dev/mobula/clients/go/mobula/internal/session"
@@ -36,6 +38,8 @@ func embed(ctx context.Context, c *initConfig, cfg session.Config) (*session.Ses
 	cmd := exec.Command(selfPath) // not CommandContext: the node must outlive Init's ctx until stop
 	cmd.Args = []string{os.Args[0]}
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	// A terminal sends its signals to a whole process group. What Ctrl-C means is the driver's to say: it may want to finish its work.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	starter, err := takeover.Prepare(cmd, takeover.Role{Kind: takeover.KindNode, Settings: map[string]string{nodeSetting: string(settings)}})
 	if err != nil {
 		return nil, nil, fmt.Errorf("start a node: %w", err)
@@ -86,6 +90,7 @@ func runNode(child *takeover.Child) error {
 	gone := make(chan struct{})
 	var once sync.Once
 	cfg.OwnerGone = func() { once.Do(func() { close(gone) }) }
+	signal.Ignore(syscall.SIGTTOU) // its warnings go to a terminal of which it is not in the foreground
 	h, err := head.Open(context.Background(), cfg)
 	if err != nil {
 		return errors.Join(err, child.Refuse(err.Error()))

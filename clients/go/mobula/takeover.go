@@ -36,11 +36,15 @@ func Takeover() {
 	default:
 		err = fmt.Errorf("this program cannot be a %q", child.Kind)
 	}
+	code := 0
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mobula:", err)
-		takeover.EndGroup(1)
+		code = 1
 	}
-	takeover.EndGroup(0)
+	if child.Kind == takeover.KindWorker {
+		takeover.EndGroup(code) // what user code has started ends too
+	}
+	os.Exit(code) //nolint:forbidigo // in a role there is no main to return to: it is the user's, and must not run
 }
 
 // runWorker serves tasks until the node ends the session.

@@ -593,7 +593,8 @@ type Hello struct {
 	ResultCreditBytes uint64 `protobuf:"varint,11,opt,name=result_credit_bytes,json=resultCreditBytes,proto3" json:"result_credit_bytes,omitempty"`
 	// Whether the executable's descriptor comes beside this frame.
 	HasExecutable bool `protobuf:"varint,12,opt,name=has_executable,json=hasExecutable,proto3" json:"has_executable,omitempty"`
-	// Arguments after which workers of this driver are started, for a language that needs them.
+	// How workers of this driver are started, for a language that has no program of its own: Python's interpreter (an absolute path) and the
+	// arguments that go before "-P -m mobula._zygote". What the interpreter needs to find mobula and the user's modules is in worker_env.
 	WorkerArgs []string `protobuf:"bytes,13,rep,name=worker_args,json=workerArgs,proto3" json:"worker_args,omitempty"`
 	// Working directory of the driver, in which its workers start.
 	WorkingDir string `protobuf:"bytes,14,opt,name=working_dir,json=workingDir,proto3" json:"working_dir,omitempty"`
@@ -2034,7 +2035,7 @@ type Query_Explain struct {
 }
 
 type Query_State struct {
-	// A method of StateService.
+	// A method of NodeService that reads the state.
 	State *StateCall `protobuf:"bytes,6,opt,name=state,proto3,oneof"`
 }
 
@@ -2076,7 +2077,7 @@ func (*Query_ListPlacementGroups) isQuery_Kind() {}
 
 func (*Query_ListNamedActors) isQuery_Kind() {}
 
-// StateCall is a unary call of StateService through the session, for clients without gRPC.
+// StateCall is a unary call of NodeService through the session, for clients without gRPC.
 type StateCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the method, "ListTasks".

@@ -722,7 +722,11 @@ type Template struct {
 	// first needs it, and the node holds it for as long as the template can be used. Empty when name says where the code is.
 	Definition []byte `protobuf:"bytes,9,opt,name=definition,proto3" json:"definition,omitempty"`
 	// Whether results must be readable in every language: what only the function's own language could read is an error then.
-	Portable      bool `protobuf:"varint,10,opt,name=portable,proto3" json:"portable,omitempty"`
+	Portable bool `protobuf:"varint,10,opt,name=portable,proto3" json:"portable,omitempty"`
+	// What a client that finds an actor by its name must know of its class, as the language defines it; at most 64 KiB, not read by the node.
+	Description []byte `protobuf:"bytes,11,opt,name=description,proto3" json:"description,omitempty"`
+	// Program that serves the function or class, an absolute path, when the language is Go and the driver is not such a program itself.
+	Executable    string `protobuf:"bytes,12,opt,name=executable,proto3" json:"executable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -827,6 +831,20 @@ func (x *Template) GetPortable() bool {
 	return false
 }
 
+func (x *Template) GetDescription() []byte {
+	if x != nil {
+		return x.Description
+	}
+	return nil
+}
+
+func (x *Template) GetExecutable() string {
+	if x != nil {
+		return x.Executable
+	}
+	return ""
+}
+
 // RefArg is an argument that is a ref: the node waits for it and the worker gets its value.
 type RefArg struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -888,7 +906,9 @@ type ResolvedArg struct {
 	// Position in the argument list, from 0.
 	Position uint32 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
 	// The encoded Value.
-	Value         []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Value []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// The object, 20 bytes: a worker that keeps what lies in shared memory beyond the task holds it before it sends Done.
+	ObjectId      []byte `protobuf:"bytes,3,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -933,6 +953,13 @@ func (x *ResolvedArg) GetPosition() uint32 {
 func (x *ResolvedArg) GetValue() []byte {
 	if x != nil {
 		return x.Value
+	}
+	return nil
+}
+
+func (x *ResolvedArg) GetObjectId() []byte {
+	if x != nil {
+		return x.ObjectId
 	}
 	return nil
 }
@@ -1200,7 +1227,7 @@ const file_mobula_v1_task_proto_rawDesc = "" +
 	"\f_max_retriesB\x0f\n" +
 	"\r_max_restartsB\x13\n" +
 	"\x11_max_task_retriesB\x14\n" +
-	"\x12_max_pending_calls\"\xcf\x02\n" +
+	"\x12_max_pending_calls\"\x91\x03\n" +
 	"\bTemplate\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12+\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x17.mobula.v1.TemplateKindR\x04kind\x12\x12\n" +
@@ -1215,13 +1242,18 @@ const file_mobula_v1_task_proto_rawDesc = "" +
 	"definition\x18\t \x01(\fR\n" +
 	"definition\x12\x1a\n" +
 	"\bportable\x18\n" +
-	" \x01(\bR\bportable\"A\n" +
+	" \x01(\bR\bportable\x12 \n" +
+	"\vdescription\x18\v \x01(\fR\vdescription\x12\x1e\n" +
+	"\n" +
+	"executable\x18\f \x01(\tR\n" +
+	"executable\"A\n" +
 	"\x06RefArg\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\rR\bposition\x12\x1b\n" +
-	"\tobject_id\x18\x02 \x01(\fR\bobjectId\"?\n" +
+	"\tobject_id\x18\x02 \x01(\fR\bobjectId\"\\\n" +
 	"\vResolvedArg\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\rR\bposition\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value*c\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12\x1b\n" +
+	"\tobject_id\x18\x03 \x01(\fR\bobjectId*c\n" +
 	"\bLanguage\x12\x18\n" +
 	"\x14LANGUAGE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vLANGUAGE_GO\x10\x01\x12\x13\n" +

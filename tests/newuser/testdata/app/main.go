@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"os/signal"
 	"strings"
 
 	"github.com/mobula-dev/mobula/clients/go/mobula"
@@ -42,13 +43,21 @@ func run() error {
 		return err
 	}
 	times := flag.Int("times", 1, "greet this many `times`")
+	patient := flag.Bool("patient", false, "wait for an interrupt, and greet nevertheless")
 	flag.Parse()
+	interrupted := make(chan os.Signal, 1)
+	if *patient {
+		signal.Notify(interrupted, os.Interrupt)
+	}
 	ctx, stop, err := mobula.Init(context.Background())
 	if err != nil {
 		return err
 	}
 	defer stop()
 	fmt.Println("ready")
+	if *patient {
+		<-interrupted
+	}
 	name, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	if err != nil {
 		return err
@@ -63,11 +72,14 @@ func run() error {
 	return nil
 }
 
-// note adds a line to a log, which shows how many processes have come this far.
+// note adds a line to a log, which shows how many processes have come this far. It stops processes that start each other without end.
 func note(what string) error {
 	f, err := os.OpenFile(what+".log", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
+	}
+	if info, err := f.Stat(); err != nil || info.Size() > 1000 {
+		return fmt.Errorf("%s.log is full (%v)", what, err)
 	}
 	_, err = fmt.Fprintln(f, os.Getpid())
 	if e := f.Close(); err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
@@ -123,14 +124,21 @@ const (
 	textMax = 64 << 10
 	// chainMax is the most links of a chain.
 	chainMax = 32
+	// linkMax is the longest text of a link: most of it stands in the error's own text too.
+	linkMax = 4 << 10
+	// valueMax is the longest error in bytes before a stack is added: beyond it the text crosses alone.
+	valueMax = 256 << 10
 )
 
-// Clip shortens a text to what an error may carry.
-func Clip(s string) string {
-	if len(s) <= textMax {
-		return s
+// Clip makes a text what an error may carry: at most so long, and UTF-8, which other languages insist on.
+func Clip(s string) string { return clip(s, textMax) }
+
+func clip(s string, most int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most-3], "") + "..."
 	}
-	return s[:textMax-3] + "..."
+	return s
 }
 
 // ToValue makes an ErrorValue of what a user's function returned.
@@ -142,6 +150,9 @@ func ToValue(err error) *mobulav1.ErrorValue {
 		v.Cause = remote.Value
 	}
 	links(err, v)
+	if v.SizeVT() > valueMax {
+		v.Chain, v.Cause = nil, nil
+	}
 	return v
 }
 
@@ -165,10 +176,10 @@ func links(err error, v *mobulav1.ErrorValue) {
 }
 
 func link(err error) *mobulav1.ErrorLink {
-	l := &mobulav1.ErrorLink{Message: Clip(err.Error()), TypeName: fmt.Sprintf("%T", err)}
+	l := &mobulav1.ErrorLink{Message: clip(err.Error(), linkMax), TypeName: fmt.Sprintf("%T", err)}
 	errorTypes.mu.RLock()
 	defer errorTypes.mu.RUnlock()
-	if t := reflect.TypeOf(err); t.Comparable() {
+	if reflect.ValueOf(err).Comparable() { // its fields too, not only its type
 		l.Registered = errorTypes.sentinels[err]
 	}
 	if l.Registered != "" {

@@ -31,7 +31,20 @@ func (rt *Runtime) put(ctx context.Context, encode func(*codec.Encoder) error) (
 	if err != nil {
 		return nil, err
 	}
-	return rt.Session.Put(ctx, rt.Session.NextID(), encoded, Blocker(ctx, rt))
+	o, err := rt.Session.Put(ctx, rt.Session.NextID(), encoded, Blocker(ctx, rt))
+	if err != nil {
+		return nil, errors.Join(err, rt.discard(encoded))
+	}
+	return o, nil
+}
+
+// discard gives back what seal took for a value that is not sent after all.
+func (rt *Runtime) discard(encoded []byte) error {
+	var m mobulav1.Value
+	if err := m.UnmarshalVTUnsafe(encoded); err != nil || m.GetBlock() == nil {
+		return err
+	}
+	return rt.Session.Discard(m.GetBlock())
 }
 
 // seal makes an encoded Value, in the object store when it is long. The result is the caller's to keep.
@@ -297,7 +310,7 @@ type Results struct {
 	rt     *Runtime
 	Values [][]byte
 	err    error
-	user   error
+	failed bool
 }
 
 // NewResults returns an empty list; ctx bounds the wait for room in the object store.
@@ -326,11 +339,21 @@ func Set[T any](out *Results, v T) {
 // Err returns why the results cannot be sent, or nil.
 func (out *Results) Err() error { return out.err }
 
-// Fail makes an error the user's own and returns it.
+// Discard gives up the results: the call failed after they were set.
+func (out *Results) Discard() {
+	for _, encoded := range out.Values {
+		if err := out.rt.discard(encoded); err != nil {
+			Warn("give back shared memory: " + err.Error())
+		}
+	}
+	out.Values = nil
+}
+
+// Fail returns err and notes that it is the user's own. The handler returns it at once.
 func (out *Results) Fail(err error) error {
-	out.user = err
+	out.failed = true
 	return err
 }
 
-// IsUser reports whether err was returned by the user's function.
-func (out *Results) IsUser(err error) bool { return err != nil && out.user == err } //nolint:errorlint // the very error that Fail marked
+// Failed reports whether the handler's error is the user's own.
+func (out *Results) Failed() bool { return out.failed }

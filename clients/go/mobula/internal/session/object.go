@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
 )
 
@@ -161,7 +162,7 @@ func (s *Session) wantLocked(o *Object, readyOnly bool) error {
 	state := o.state.Load()
 	switch {
 	case s.err != nil && state != stateHere:
-		s.resolveLocked(o, encodeError(s.lostError()))
+		s.resolveLocked(o, errorvalue.Encode(s.lostError()))
 		return nil
 	case state == statePending || state == stateHere, readyOnly && state == stateReady:
 		return s.upgradeLocked(o, readyOnly)
@@ -270,19 +271,12 @@ func (s *Session) resultLocked(payload []byte) error {
 	if r.GetSequence() == 0 {
 		return s.answerLocked(&r)
 	}
-	objects := s.pending[r.GetSequence()]
-	if int(r.GetIndex()) >= len(objects) {
-		return fmt.Errorf("result %d of submission %d, which has %d", r.GetIndex(), r.GetSequence(), len(objects))
+	o := s.pending.object(r.GetSequence(), r.GetIndex())
+	if o == nil {
+		return fmt.Errorf("result %d of submission %d, which waits for none", r.GetIndex(), r.GetSequence())
 	}
-	s.settleLocked(&objects[r.GetIndex()], r.GetValue())
-	if len(objects) > 1 {
-		for i := range objects {
-			if !objects[i].Ready() {
-				return nil
-			}
-		}
-	}
-	delete(s.pending, r.GetSequence())
+	s.settleLocked(o, r.GetValue())
+	s.pending.settle(r.GetSequence())
 	return nil
 }
 
@@ -295,7 +289,7 @@ func (s *Session) settleLocked(o *Object, value []byte) {
 	s.readyLocked(o)
 	if len(o.waiters) > 0 { // somebody wants the value already
 		if err := s.wantLocked(o, false); err != nil {
-			s.resolveLocked(o, encodeError(s.lostError()))
+			s.resolveLocked(o, errorvalue.Encode(s.lostError()))
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/wire"
 )
@@ -62,7 +63,7 @@ type Session struct {
 	mu        sync.Mutex
 	err       error // why the session ended; guarded by mu, as are all below
 	sequence  uint64
-	pending   map[uint64][]Object // submissions without all results
+	pending   pending
 	wanted    map[id.Object]*want // objects asked for by Get
 	templates map[templateKey]uint32
 	callSites map[uintptr]uint32
@@ -110,7 +111,7 @@ func Dial(ctx context.Context, path string, cfg Config) (*Session, error) {
 func Open(ctx context.Context, nc net.Conn, cfg Config) (*Session, error) {
 	s := &Session{
 		config:    cfg,
-		pending:   make(map[uint64][]Object),
+		pending:   newPending(),
 		wanted:    make(map[id.Object]*want),
 		templates: make(map[templateKey]uint32),
 		callSites: make(map[uintptr]uint32),
@@ -325,13 +326,8 @@ func (s *Session) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
-	lost := encodeError(s.lostError())
-	for seq, objects := range s.pending {
-		delete(s.pending, seq)
-		for i := range objects {
-			s.resolveLocked(&objects[i], lost)
-		}
-	}
+	lost := errorvalue.Encode(s.lostError())
+	s.pending.drain(func(o *Object) { s.resolveLocked(o, lost) })
 	for oid, w := range s.wanted {
 		delete(s.wanted, oid)
 		for _, o := range w.objects {
@@ -362,20 +358,6 @@ func (s *Session) lostError() *mobulav1.ErrorValue {
 		Execution: mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED,
 		Hint:      "the node's log says why it ended; start a node and run the program again",
 	}
-}
-
-// encodeError makes an encoded Value of an error.
-func encodeError(e *mobulav1.ErrorValue) []byte {
-	meta, err := e.MarshalVT()
-	if err != nil {
-		panic("invariant: an ErrorValue encodes: " + err.Error())
-	}
-	v := mobulav1.Value{Format: mobulav1.ValueFormat_VALUE_FORMAT_ERROR, Meta: meta}
-	b, err := v.MarshalVT()
-	if err != nil {
-		panic("invariant: a Value encodes: " + err.Error())
-	}
-	return b
 }
 
 // NextID makes an id from the session's root.

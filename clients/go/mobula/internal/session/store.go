@@ -145,7 +145,7 @@ func (st *store) frameLocked(kind mobulav1.FrameKind, payload []byte) error {
 		case ch != nil:
 			ch <- g
 		case g.GetError() == nil: // withdrawn meanwhile
-			return st.s.conn.Send(mobulav1.FrameKind_FRAME_KIND_SEGMENT_GONE, &mobulav1.SegmentGone{Segment: g.GetSegment()})
+			st.GiveBack(g.GetSegment())
 		}
 		return nil
 	case mobulav1.FrameKind_FRAME_KIND_SEGMENT:
@@ -221,7 +221,7 @@ func (s *Session) Store(ctx context.Context, size int, write func(dst []byte) er
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, s.ended(err)
 	}
 	if err := write(dst); err != nil {
 		return nil, errors.Join(err, w.Free(block))
@@ -232,7 +232,24 @@ func (s *Session) Store(ctx context.Context, size int, write func(dst []byte) er
 	return &mobulav1.Block{Segment: block.Segment, Offset: block.Offset, Size: block.Size}, nil
 }
 
+// Discard gives back the place of an object that Store has written and that the node was never told of.
+func (s *Session) Discard(b *mobulav1.Block) error { return s.store.writer.Free(blockOf(b)) }
+
 // Mapped returns a view of a stored object; the caller releases it when no slice of it is used any more.
 func (s *Session) Mapped(b *mobulav1.Block) (segment.View, error) {
-	return s.store.mapper.View(blockOf(b))
+	v, err := s.store.mapper.View(blockOf(b))
+	return v, s.ended(err)
+}
+
+// ended makes an error of the shared memory that the end of the session took away the session's own.
+func (s *Session) ended(err error) error {
+	if err == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		return err
+	}
+	return &LostError{Value: s.lostError()}
 }

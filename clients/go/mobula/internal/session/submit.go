@@ -136,7 +136,7 @@ func (s *Session) submitLocked(m *mobulav1.Submit, sub *Submission) ([]Object, e
 	}
 	s.sequence++
 	objects := s.newObjects(sub.TaskID, max(sub.Returns, 1))
-	s.pending[s.sequence] = objects
+	s.pending.add(s.sequence, objects)
 	return objects, nil
 }
 

@@ -7,19 +7,15 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 
 	"github.com/mobula-dev/mobula/clients/go/mobula/internal/core"
-	"github.com/mobula-dev/mobula/clients/go/mobula/internal/session"
 	"github.com/mobula-dev/mobula/internal/id"
-	"github.com/mobula-dev/mobula/internal/telemetry"
 )
 
 // Worker runs what its node sends.
@@ -46,7 +42,7 @@ type template struct {
 // actor is one actor that lives here.
 type actor struct {
 	state any
-	limit int // calls at a time
+	lane  uint32
 }
 
 // lane is a queue of calls; running counts those that have begun.
@@ -159,16 +155,23 @@ func (w *Worker) execute(m *mobulav1.Execute) error {
 	return nil
 }
 
-// runLane runs calls of a lane until none is left.
+// runLane runs calls of a lane until none is left. When a call ends its goroutine, the lane goes on in another.
 func (w *Worker) runLane(l *lane) {
+	empty := false
+	defer func() {
+		if !empty {
+			go w.runLane(l)
+		}
+	}()
 	for {
 		w.mu.Lock()
 		if len(l.queue) == 0 {
 			l.running--
-			if l.running == 0 && l.limit == 1 {
+			if l.running == 0 && l.limit == 1 && w.lanes[l.number] == l {
 				delete(w.lanes, l.number) // a lane of an actor keeps its limit
 			}
 			w.mu.Unlock()
+			empty = true
 			w.flush()
 			return
 		}
@@ -187,144 +190,15 @@ func (w *Worker) runLane(l *lane) {
 // flush sends outcomes that were appended; a failed connection ends the process by its own way.
 func (w *Worker) flush() { _ = w.rt.Session.Flush() }
 
-// run executes one call and appends its outcome. A panic of user code is the task's failure, not the worker's.
-func (w *Worker) run(c *call) {
-	c.started = time.Now()
-	m := c.frame
-	done := &mobulav1.Done{Handle: m.GetHandle()}
-	values, keep, err := w.invoke(c)
-	if keep != nil {
-		keep.Keep()
-	}
-	done.Results = values
-	if err != nil {
-		e := w.failure(c, err)
-		done.Failed, done.ErrorNames = true, core.Registered(e)
-		done.Results = [][]byte{encodeError(e)}
-	}
-	done.RunNs = max(1, int64(time.Since(c.started)))
-	if c.task != nil {
-		done.ExitActor = c.task.Exits()
-	}
-	w.mu.Lock()
-	delete(w.calls, m.GetHandle())
-	more := len(c.lane.queue) > 0
-	w.mu.Unlock()
-	if c.cancel != nil {
-		c.cancel(core.ErrReturned)
-	}
-	if err := w.rt.Session.Send(mobulav1.FrameKind_FRAME_KIND_DONE, done); err != nil {
-		w.tooLarge(c, done, err)
-	}
-	if more {
-		w.rt.Session.Kick()
-	}
-}
-
-// tooLarge replaces an outcome that does not fit a frame by the error that says so.
-func (w *Worker) tooLarge(c *call, done *mobulav1.Done, err error) {
-	done.Failed, done.ErrorNames = true, nil
-	done.Results = [][]byte{encodeError(w.failure(c, fmt.Errorf("results of %s: %w", c.tmpl.frame.GetName(), err)))}
-	_ = w.rt.Session.Send(mobulav1.FrameKind_FRAME_KIND_DONE, done) // if this fails too, the session has ended
-}
-
-// panicked is a panic of user code.
-type panicked struct {
-	value any
-	stack []byte
-}
-
-// Error implements error.
-func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
-
-// Unwrap returns the panic's value when it is an error.
-func (p *panicked) Unwrap() error {
-	err, _ := p.value.(error)
-	return err
-}
-
-// userError is an error that the user's function returned.
-type userError struct{ err error }
-
-// Error implements error.
-func (u *userError) Error() string { return u.err.Error() }
-
-// invoke decodes the arguments, runs the function and encodes its results. The returned scope holds refs that came as arguments.
-func (w *Worker) invoke(c *call) (values [][]byte, keep *session.Scope, err error) {
-	f := c.tmpl.f
-	if f == nil {
-		return nil, nil, fmt.Errorf("function %s is not in this program", c.tmpl.frame.GetName())
-	}
-	in, keep, err := core.NewArgs(w.rt, f, c.frame)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer in.Close()
-	ctx, span, err := w.context(c)
-	if err != nil {
-		return nil, keep, err
-	}
-	defer func() {
-		if v := recover(); v != nil {
-			err = &userError{err: &panicked{value: v, stack: debug.Stack()}}
-		}
-		span.End(err)
-	}()
-	out := core.NewResults(ctx, w.rt)
-	switch f.Kind {
-	case mobulav1.TemplateKind_TEMPLATE_KIND_FUNCTION:
-		err = f.Function(ctx, in, out)
-	case mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR:
-		err = w.construct(ctx, c, in, out)
-	case mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
-		a := w.actorOf(c.task.Actor)
-		if a == nil {
-			return nil, keep, fmt.Errorf("actor %v is not in this process", c.task.Actor)
-		}
-		err = f.Method(ctx, a.state, in, out)
-	default:
-		return nil, keep, fmt.Errorf("template kind %v", f.Kind)
-	}
-	if out.IsUser(err) {
-		err = &userError{err: err}
-	}
-	if err == nil && len(out.Values) == 0 && f.Returns == 1 { // a function without results
-		core.Set(out, struct{}{})
-		err = out.Err()
-	}
-	return out.Values, keep, err
-}
-
-// construct makes an actor.
-func (w *Worker) construct(ctx context.Context, c *call, in *core.Args, out *core.Results) error {
-	state, err := c.tmpl.f.Constructor(ctx, in)
-	if err != nil {
-		if in.Err() == nil {
-			return out.Fail(err)
-		}
-		return err
-	}
-	limit := max(1, int(c.tmpl.frame.GetOptions().GetMaxConcurrency()))
-	w.mu.Lock()
-	w.actors[c.task.Actor] = &actor{state: state, limit: limit}
-	c.lane.limit = limit
-	w.mu.Unlock()
-	core.Set(out, struct{}{})
-	return out.Err()
-}
-
-func (w *Worker) actorOf(aid id.Actor) *actor {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.actors[aid]
-}
-
 // dropActor forgets an actor and ends it in order when it can be closed.
 func (w *Worker) dropActor(aid id.Actor) {
 	gone := &cancelled{reason: fmt.Sprintf("actor %v has ended", aid)}
 	w.mu.Lock()
 	a := w.actors[aid]
 	delete(w.actors, aid)
+	if a != nil {
+		delete(w.lanes, a.lane) // the node may use the number again while calls of the actor still run
+	}
 	var cancels []context.CancelCauseFunc
 	for _, c := range w.calls {
 		if string(c.frame.GetActorId()) != string(aid[:]) {
@@ -354,87 +228,6 @@ func (w *Worker) dropActor(aid id.Actor) {
 			}
 		}()
 	}
-}
-
-// context makes the context of a call: its task, deadline, cancellation and trace.
-func (w *Worker) context(c *call) (context.Context, telemetry.Active, error) {
-	m := c.frame
-	tid, err := id.FromBytes[id.Task](m.GetTaskId())
-	if err != nil {
-		return nil, telemetry.Active{}, err
-	}
-	t := &core.Task{
-		ID: tid, Attempt: m.GetAttempt(), Handle: m.GetHandle(), Func: c.tmpl.f, Incarnation: m.GetIncarnation(),
-		Resources: m.GetResources(), GPUs: m.GetGpus(), MayRunAgain: m.GetMayRunAgain(), Blocker: &blocker{w: w, c: c},
-	}
-	if len(m.GetActorId()) > 0 {
-		if t.Actor, err = id.FromBytes[id.Actor](m.GetActorId()); err != nil {
-			return nil, telemetry.Active{}, err
-		}
-	}
-	ctx := core.WithTask(context.Background(), w.rt, t)
-	var span telemetry.Active
-	if w.rt.Tracer.Enabled() {
-		ctx, span = w.rt.Tracer.Start(telemetry.Extract(ctx, m.GetTraceparent(), m.GetTracestate()), telemetry.Run, telemetry.Attributes{
-			Function: c.tmpl.frame.GetName(), Task: tid, Attempt: m.GetAttempt(), Actor: t.Actor,
-		})
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	if m.GetTimeoutNs() > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, time.Duration(m.GetTimeoutNs()))
-		outer := cancel
-		cancel = func(cause error) { outer(cause); stop() }
-	}
-	w.mu.Lock()
-	c.cancel, c.task = cancel, t
-	stopped := c.stopped
-	w.mu.Unlock()
-	if stopped != nil { // before it began
-		cancel(stopped)
-		return nil, span, stopped
-	}
-	return ctx, span, nil
-}
-
-// failure is the error value of a call that failed.
-func (w *Worker) failure(c *call, err error) *mobulav1.ErrorValue {
-	var e *mobulav1.ErrorValue
-	var user *userError
-	var remote *core.Error
-	switch {
-	case errors.As(err, &user):
-		e = core.ToValue(user.err)
-		if p, ok := errors.AsType[*panicked](user.err); ok {
-			e.Stack = core.Clip(string(p.stack))
-		}
-	case errors.As(err, &remote):
-		e = remote.Value.CloneVT()
-		e.Message = core.Clip(err.Error())
-		if e.GetExecution() == mobulav1.Execution_EXECUTION_UNSPECIFIED {
-			e.Execution = mobulav1.Execution_EXECUTION_FAILED
-		}
-	default:
-		e = &mobulav1.ErrorValue{
-			Kind: mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, Message: core.Clip(err.Error()), Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
-		}
-	}
-	e.Function, e.TaskId, e.Attempt, e.Pid = c.tmpl.frame.GetName(), c.frame.GetTaskId(), c.frame.GetAttempt(), int32(os.Getpid())
-	return e
-}
-
-// encodeError makes an encoded Value of an error.
-func encodeError(e *mobulav1.ErrorValue) []byte {
-	meta, err := e.MarshalVT()
-	if err != nil {
-		panic("invariant: an ErrorValue encodes: " + err.Error())
-	}
-	v := mobulav1.Value{Format: mobulav1.ValueFormat_VALUE_FORMAT_ERROR, Meta: meta}
-	b, err := v.MarshalVT()
-	if err != nil {
-		panic("invariant: a Value encodes: " + err.Error())
-	}
-	return b
 }
 
 // cancel ends the context of a call that runs; one that has not begun runs with an ended context.
