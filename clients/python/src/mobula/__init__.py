@@ -1,0 +1,104 @@
+"""Mobula: distributed tasks, actors and objects, with the API of Ray's core.
+
+```python
+import mobula
+
+
+@mobula.remote
+def f(x):
+    return x * x
+
+
+mobula.get([f.remote(i) for i in range(4)])
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mobula._actor import ActorClass, ActorHandle, ActorMethod, exit_actor, get_actor, list_named_actors, method
+from mobula._api import (
+    Context,
+    available_resources,
+    cancel,
+    cluster_resources,
+    get,
+    init,
+    is_initialized,
+    kill,
+    nodes,
+    put,
+    shutdown,
+    timeline,
+    wait,
+)
+from mobula._context import get_gpu_ids, get_runtime_context
+from mobula._decorator import go_function, remote
+from mobula._refs import (
+    ActorID,
+    DynamicObjectRefGenerator,
+    JobID,
+    NodeID,
+    ObjectRef,
+    ObjectRefGenerator,
+    PlacementGroupID,
+    TaskID,
+    UniqueID,
+    WorkerID,
+)
+from mobula._remote import RemoteFunction
+from mobula._version import __version__
+
+if TYPE_CHECKING:
+    from mobula import exceptions as exceptions
+    from mobula import util as util
+
+__all__ = [
+    "ActorClass",
+    "ActorHandle",
+    "ActorID",
+    "ActorMethod",
+    "Context",
+    "DynamicObjectRefGenerator",
+    "JobID",
+    "NodeID",
+    "ObjectRef",
+    "ObjectRefGenerator",
+    "PlacementGroupID",
+    "RemoteFunction",
+    "TaskID",
+    "UniqueID",
+    "WorkerID",
+    "__version__",
+    "available_resources",
+    "cancel",
+    "cluster_resources",
+    "exceptions",
+    "exit_actor",
+    "get",
+    "get_actor",
+    "get_gpu_ids",
+    "get_runtime_context",
+    "go_function",
+    "init",
+    "is_initialized",
+    "kill",
+    "list_named_actors",
+    "method",
+    "nodes",
+    "put",
+    "remote",
+    "shutdown",
+    "timeline",
+    "util",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("exceptions", "util"):  # imported when they are first used
+        import importlib
+
+        return importlib.import_module(f"mobula.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

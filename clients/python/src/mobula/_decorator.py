@@ -1,0 +1,86 @@
+"""``remote``: what makes functions and classes remote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+
+from mobula import _options
+from mobula._actor import ActorClass
+from mobula._remote import ForeignFunction, RemoteFunction, is_generator
+
+if TYPE_CHECKING:
+    from mobula._typing import ManyDecorator, RemoteGenerator
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+Y = TypeVar("Y")
+
+
+class Decorator(Protocol):
+    """What ``remote(...)`` with options returns."""
+
+    @overload
+    def __call__(self, thing: type[T], /) -> ActorClass[T]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, thing: Callable[P, Generator[Y, Any, Any]], /) -> RemoteGenerator[P, Y]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, thing: Callable[P, Iterator[Y]], /) -> RemoteGenerator[P, Y]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, thing: Callable[P, R], /) -> RemoteFunction[P, R]: ...
+
+
+@overload
+def remote(thing: type[T], /) -> ActorClass[T]: ...  # type: ignore[overload-overlap]
+@overload
+def remote(thing: Callable[P, Generator[Y, Any, Any]], /) -> RemoteGenerator[P, Y]: ...  # type: ignore[overload-overlap]
+@overload
+def remote(thing: Callable[P, Iterator[Y]], /) -> RemoteGenerator[P, Y]: ...  # type: ignore[overload-overlap]
+@overload
+def remote(thing: Callable[P, R], /) -> RemoteFunction[P, R]: ...
+@overload
+def remote(*, num_returns: int | str, **options: Any) -> ManyDecorator: ...
+@overload
+def remote(**options: Any) -> Decorator: ...
+def remote(*args: Any, **options: Any) -> Any:
+    """Makes a function or class remote: ``@remote``, or ``@remote(num_cpus=2, …)`` with options.
+
+    Calls of a remote function run as tasks, instances of a remote class are actors. Options of both: num_cpus, num_gpus, memory, resources,
+    accelerator_type, label_selector, fallback_strategy, name, runtime_env, scheduling_strategy, enable_task_events, _labels; of functions:
+    num_returns, max_retries, retry_exceptions, max_calls, _generator_backpressure_num_objects; of classes: max_restarts, max_task_retries,
+    max_pending_calls, max_concurrency, concurrency_groups, allow_out_of_order_execution, lifetime, namespace, get_if_exists.
+
+    Raises:
+        TypeError: for what is neither a function nor a class, and for options of the wrong type.
+        ValueError: for unknown options and impossible values.
+    """
+    if len(args) == 1 and not options and callable(args[0]):
+        return _make(args[0], {})
+    assert not args and options, (
+        "The @ray.remote decorator must be applied either with no arguments and no parentheses, for example '@ray.remote', or it must be "
+        f"applied using some of the arguments in the list {[*_options.TASK, *_options.ACTOR]}, for example '@ray.remote(num_returns=2, "
+        "resources={\"CustomResource\": 1})'."
+    )
+    return lambda thing: _make(thing, options)
+
+
+def _make(thing: Any, options: Mapping[str, Any]) -> Any:
+    if isinstance(thing, type):
+        _options.check_actor(options, in_options=False)
+        return ActorClass(thing, options)
+    if isinstance(thing, FunctionType) or _is_cython(thing):
+        _options.check_task(options, in_options=False, is_generator=is_generator(thing))
+        return RemoteFunction(thing, options)
+    raise TypeError("The @ray.remote decorator must be applied to either a function or a class.")
+
+
+def _is_cython(thing: Any) -> bool:
+    return type(thing).__name__ in ("cython_function_or_method", "fused_cython_function")
+
+
+def go_function(name: str, **options: Any) -> ForeignFunction:
+    """Returns a function of Go by its name, "import/path.Function". Its arguments and results are plain data and arrays."""
+    _options.check_task(options, in_options=False, is_generator=True)
+    return ForeignFunction(name, 1, options)

@@ -1,0 +1,192 @@
+"""One task in a worker: from an Execute message to its results or its error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from mobula import _values
+from mobula._context import Capture
+from mobula._refs import DynamicObjectRefGenerator, ObjectRef
+from mobula._remote import DYNAMIC
+from mobula._values import Packed
+
+if TYPE_CHECKING:
+    from mobula._context import Task
+    from mobula._session import Session
+
+
+class ActorExit(SystemExit):
+    """Raised by ``exit_actor`` in the calling method."""
+
+
+class Entry:
+    """What this process knows of a template: the code behind it, and what its results are."""
+
+    __slots__ = ("backpressure", "capture", "dynamic", "function", "group", "max_calls", "name", "portable", "returns", "runs", "short", "streaming")
+
+    def __init__(self, template: Any, function: Callable[..., Any] | None) -> None:
+        self.function = function  # of a method: None, for it is looked up in the instance
+        self.name: str = template.name
+        self.short = template.name.rpartition(".")[2]
+        self.returns = max(1, template.num_returns)
+        self.streaming = template.options.streaming
+        self.backpressure = template.options.generator_backpressure
+        self.dynamic = template.description == DYNAMIC
+        self.portable = template.portable
+        self.group: str = template.options.concurrency_group
+        self.max_calls = template.options.max_calls
+        group = template.options.scheduling_strategy.placement_group
+        self.capture = Capture(group.placement_group_id) if group.capture_child_tasks else None
+        self.runs = 0
+
+
+def load(s: Session, template: Any) -> Callable[..., Any]:
+    """Returns the function or class of a template: its code that was put, or what its name says."""
+    if template.definition:
+        stored = s.get_one(template.definition, None)
+        made = _values.unpack(stored.format, stored.meta, stored.buffers, stored.refs)
+        if stored.format == _values.ERROR:
+            raise made  # type: ignore[misc]
+        return made  # type: ignore[return-value]
+    return find(template.name)
+
+
+def find(name: str) -> Callable[..., Any]:
+    """Returns the function or class with that full name, for callers in other languages. Raises ImportError when there is none."""
+    import importlib
+
+    module, _, rest = name.rpartition(".")
+    tail: list[str] = [rest]
+    while module:
+        try:
+            found: Any = importlib.import_module(module)
+        except ModuleNotFoundError:
+            module, _, rest = module.rpartition(".")
+            tail.insert(0, rest)
+            continue
+        for part in tail:
+            try:
+                found = getattr(found, part)
+            except AttributeError:
+                raise ImportError(f"module {module} has no {'.'.join(tail)}") from None
+        found = getattr(found, "_function", None) or getattr(found, "_class", None) or found
+        return found  # type: ignore[no-any-return]
+    raise ImportError(f"no module of {name} can be imported by the worker; its path is {sys.path}")
+
+
+_empty = b""
+
+
+def _no_arguments() -> bytes:
+    """Returns what a call without arguments carries, which need not be unpickled."""
+    global _empty
+    if not _empty:
+        from mobula._session import encode_value
+
+        _empty = encode_value(_values.pack_args((), {})[0])
+    return _empty
+
+
+def arguments(s: Session, m: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Returns the arguments of a call. Arrays among them are read-only views of shared memory."""
+    if m.args == _no_arguments():
+        return [], {}
+    stored = s.open_value(m.args, m)
+    args = _values.unpack_args(stored.format, stored.meta, stored.buffers, stored.refs)
+    for r in m.resolved:
+        stored = s.open_value(r.value, m)
+        args[r.position] = _values.unpack(stored.format, stored.meta, stored.buffers, stored.refs)
+    if not m.keywords:
+        return args, {}
+    n = len(args) - len(m.keywords)
+    return args[:n], dict(zip(m.keywords, args[n:], strict=True))
+
+
+_NONE = [_values.pack(None)]
+
+
+def results(s: Session, entry: Entry, value: Any, m: Any) -> list[Packed]:
+    """Returns what a function returned, packed; runs a generator to its end."""
+    if value is None and entry.returns == 1 and not entry.streaming and not entry.dynamic:
+        return _NONE
+    if entry.streaming:
+        count = _stream(s, entry, value, m)
+        return [_values.pack(count if entry.portable else None)]  # Ray's completed() is a ref of None
+    if entry.dynamic:
+        return [_values.pack(DynamicObjectRefGenerator(_put_items(s, entry, value, m)))]
+    if entry.returns == 1:
+        return [_values.pack(value, portable=entry.portable)]
+    return [_values.pack(v, portable=entry.portable) for v in _split(entry, value)]
+
+
+def _split(entry: Entry, value: Any) -> list[Any]:
+    n = entry.returns
+    if not isinstance(value, Iterator):
+        len(value)  # a TypeError for what has no parts
+    values = list(value)
+    if len(values) != n:
+        raise ValueError(f"Task returned {len(values)} objects, but num_returns={n}.")
+    return values
+
+
+def _stream(s: Session, entry: Entry, value: Any, m: Any) -> int:
+    """Yields the items of a generator, and returns their number."""
+    index = 0
+    for item in value:
+        index += 1
+        s.yield_item(m, index, _values.pack(item, portable=entry.portable))
+        del item
+        if entry.backpressure > 0:
+            s.wait_consumed(m, index - entry.backpressure + 1)
+    return index
+
+
+async def stream_async(s: Session, entry: Entry, value: AsyncIterator[Any], m: Any) -> list[Packed]:
+    """Yields the items of an async generator; returns the result of its task."""
+    import asyncio
+
+    index = 0
+    async for item in value:
+        index += 1
+        s.yield_item(m, index, _values.pack(item, portable=entry.portable))
+        del item
+        if entry.backpressure > 0:
+            await asyncio.to_thread(s.wait_consumed, m, index - entry.backpressure + 1)
+        else:
+            await asyncio.sleep(0)  # so that a generator that never waits does not keep the others out
+    return [_values.pack(index if entry.portable else None)]
+
+
+def _put_items(s: Session, entry: Entry, value: Any, m: Any) -> list[ObjectRef[Any]]:
+    """Puts the items of a generator; an error of it is the last one's."""
+    refs: list[ObjectRef[Any]] = []
+    try:
+        for item in value:
+            refs.append(ObjectRef(s.put(_values.pack(item, portable=entry.portable)), s))
+    except Exception as e:  # the user's
+        error = pack_error(e, entry, m, None, "")
+        refs.append(ObjectRef(s.put(Packed(_values.ERROR, error, [], [], len(error))), s))
+    return refs
+
+
+def pack_error(e: BaseException, entry: Entry, m: Any, task: Task | None, actor_repr: str) -> bytes:
+    """Returns the error value of what a task raised."""
+    from mobula import _errors
+
+    name = entry.name
+    title = entry.short
+    if m.actor_id:
+        owner = name.rpartition(".")[0].rpartition(".")[2] if name.count(".") > 1 else ""
+        title = f"{owner}.{entry.short}" if owner and owner != "<locals>" and entry.function is None else f"{entry.short}.__init__"
+    return _errors.pack_exception(
+        e,
+        function=name,
+        task_id=m.task_id,
+        attempt=m.attempt,
+        title=title,
+        actor_id=m.actor_id.hex(),
+        actor_repr=actor_repr,
+        cancelled=task is not None and task.cancelled,
+    )

@@ -1,0 +1,1 @@
+"""What programs and tests commonly use of Ray's ``ray._common``."""

@@ -1,0 +1,169 @@
+"""Counters, gauges and histograms of the user's own.
+
+Values are kept in the process that records them, where ``snapshot`` reads them, and go to OpenTelemetry's metrics API as well when
+``opentelemetry`` is installed: with an SDK and the ``OTEL_*`` variables set they are exported from every worker and driver.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["Counter", "Gauge", "Histogram", "snapshot"]
+
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_SERIES_MAX = 10_000  # combinations of tags of one metric: more are a mistake, such as an id as a tag
+
+_lock = threading.Lock()
+_metrics: dict[str, Metric] = {}
+
+
+class Metric:
+    """What all metrics have: a name, tags and one value for each combination of their values."""
+
+    def __init__(self, name: str, description: str = "", tag_keys: Sequence[str] | None = None) -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError("a metric needs a name that is not empty")
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"the name of a metric has letters, digits, '_' and ':', and {name!r} does not")
+        if isinstance(tag_keys, str) or not all(isinstance(key, str) for key in tag_keys or ()):
+            raise TypeError(f"tag_keys is a tuple of str, not {tag_keys!r}")
+        self._name, self._description, self._tag_keys = name, description, tuple(tag_keys or ())
+        self._default_tags: dict[str, str] = {}
+        self._series: dict[tuple[str, ...], Any] = {}
+        self._instrument = self._make_instrument()
+        with _lock:
+            _metrics[name] = self
+
+    def _make_instrument(self) -> Any:
+        return None
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Name, description, tag keys and default tags."""
+        return {
+            "name": self._name, "description": self._description, "tag_keys": self._tag_keys, "default_tags": dict(self._default_tags),
+        }  # fmt: skip
+
+    def set_default_tags(self, default_tags: Mapping[str, str]) -> Metric:
+        """Sets the values of tags that a record does not give. Raises ``ValueError`` for tags that the metric does not have."""
+        self._check_tags(default_tags)
+        self._default_tags = dict(default_tags)
+        return self
+
+    def _check_tags(self, tags: Mapping[str, str]) -> None:
+        for key, value in tags.items():
+            if key not in self._tag_keys:
+                raise ValueError(f"metric {self._name} has no tag {key!r}: it has {self._tag_keys}")
+            if not isinstance(value, str):
+                raise TypeError(f"the value of a tag is a str, and {key!r} has {value!r}")
+
+    def _tags(self, tags: Mapping[str, str] | None) -> dict[str, str]:
+        self._check_tags(tags or {})
+        full = {**self._default_tags, **(tags or {})}
+        missing = [key for key in self._tag_keys if key not in full]
+        if missing:
+            raise ValueError(f"metric {self._name} needs values for its tags {missing}")
+        return full
+
+    def _key(self, tags: Mapping[str, str]) -> tuple[str, ...]:
+        key = tuple(tags[k] for k in self._tag_keys)
+        if key not in self._series and len(self._series) >= _SERIES_MAX:
+            raise ValueError(f"metric {self._name} has {_SERIES_MAX} combinations of tags: do not use ids as tags")
+        return key
+
+
+def _meter() -> Any:
+    try:
+        from opentelemetry import metrics
+    except ModuleNotFoundError:
+        return None
+    return metrics.get_meter("mobula")
+
+
+class Counter(Metric):
+    """A number that only grows."""
+
+    def _make_instrument(self) -> Any:
+        meter = _meter()
+        return None if meter is None else meter.create_counter(self._name, description=self._description)
+
+    def inc(self, value: float = 1.0, tags: Mapping[str, str] | None = None) -> None:
+        """Adds to the counter. Raises ``ValueError`` unless ``value`` is above zero."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"value is a number, not {type(value).__name__}")
+        if value <= 0:
+            raise ValueError(f"a counter grows: value is above 0, not {value}")
+        full = self._tags(tags)
+        with _lock:
+            key = self._key(full)
+            self._series[key] = self._series.get(key, 0.0) + value
+        if self._instrument is not None:
+            self._instrument.add(value, full)
+
+
+class Gauge(Metric):
+    """A number that goes up and down."""
+
+    def _make_instrument(self) -> Any:
+        meter = _meter()
+        return None if meter is None else meter.create_gauge(self._name, description=self._description)
+
+    def set(self, value: float | None, tags: Mapping[str, str] | None = None) -> None:
+        """Sets the gauge; None records nothing."""
+        if value is None:
+            return
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"value is a number, not {type(value).__name__}")
+        full = self._tags(tags)
+        with _lock:
+            self._series[self._key(full)] = float(value)
+        if self._instrument is not None:
+            self._instrument.set(value, full)
+
+
+class Histogram(Metric):
+    """How often values fell between boundaries."""
+
+    def __init__(self, name: str, description: str = "", boundaries: Sequence[float] | None = None, tag_keys: Sequence[str] | None = None) -> None:
+        if not boundaries:
+            raise ValueError("a histogram needs boundaries")
+        if any(b <= 0 for b in boundaries) or list(boundaries) != sorted(boundaries):
+            raise ValueError(f"boundaries are above 0 and ascend, and {boundaries!r} do not")
+        self.boundaries = [float(b) for b in boundaries]
+        super().__init__(name, description, tag_keys)
+
+    def _make_instrument(self) -> Any:
+        meter = _meter()
+        if meter is None:
+            return None
+        try:
+            return meter.create_histogram(self._name, description=self._description, explicit_bucket_boundaries_advisory=self.boundaries)
+        except TypeError:  # of a version of OpenTelemetry that has boundaries in its views only
+            return meter.create_histogram(self._name, description=self._description)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Name, description, tag keys, default tags and boundaries."""
+        return {**super().info, "boundaries": list(self.boundaries)}
+
+    def observe(self, value: float, tags: Mapping[str, str] | None = None) -> None:
+        """Counts a value."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"value is a number, not {type(value).__name__}")
+        full = self._tags(tags)
+        with _lock:
+            key = self._key(full)
+            counts = self._series.setdefault(key, [0] * (len(self.boundaries) + 1))
+            counts[bisect.bisect_left(self.boundaries, value)] += 1
+        if self._instrument is not None:
+            self._instrument.record(value, full)
+
+
+def snapshot() -> dict[str, dict[tuple[str, ...], Any]]:
+    """Returns the metrics of this process: name to values by tags; for a histogram the counts between its boundaries."""
+    with _lock:
+        return {name: {k: list(v) if isinstance(v, list) else v for k, v in m._series.items()} for name, m in _metrics.items()}

@@ -1,0 +1,1 @@
+"""Programs as users of Ray write them, run on Mobula and on Ray."""

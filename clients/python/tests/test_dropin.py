@@ -1,0 +1,207 @@
+"""Programs written for Ray, run unmodified: ``python -m mobula.ray``."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mobula
+
+# Another package of that name beside Mobula, as in an environment that has Ray.
+FAKE_RAY = "raise ImportError('the installed Ray was imported')\n"
+
+
+def run(*args: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *args]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, env={**os.environ, **environment})
+
+
+def on_mobula(program: str, tmp_path: Path, *args: str) -> str:
+    """Runs the program as a script beside an installed Ray; returns what it printed."""
+    script = tmp_path / "program.py"
+    script.write_text(program)
+    installed = tmp_path / "site"
+    (installed / "ray").mkdir(parents=True, exist_ok=True)
+    (installed / "ray" / "__init__.py").write_text(FAKE_RAY)
+    done = run("-m", "mobula.ray", str(script), *args, PYTHONPATH=str(installed))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_ray_is_mobula_under_both_names(tmp_path: Path) -> None:
+    program = """
+import ray, ray.exceptions, ray.actor
+import ray.util.queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.util.placement_group import PlacementGroup
+from ray.util import ActorPool
+import mobula, mobula.ray, mobula.exceptions, mobula.util.queue, mobula.util.actor_pool
+assert ray is mobula.ray
+assert ray.get is mobula.get
+assert ray.exceptions is mobula.exceptions
+assert ray.util.queue.Queue is mobula.util.queue.Queue
+assert ActorPool is mobula.util.actor_pool.ActorPool
+assert callable(ray.util.placement_group)
+assert callable(ray.actor.exit_actor)
+print(ray.__version__)
+"""
+    assert on_mobula(program, tmp_path) == "2.60.0\n"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "ray._common.test_utils", "ray._private.ray_client_microbenchmark", "ray._private.ray_constants",
+        "ray._private.ray_microbenchmark_helpers", "ray._private.services", "ray._private.test_utils", "ray._private.utils",
+        "ray._private.worker", "ray._raylet", "ray.actor", "ray.cloudpickle", "ray.cluster_utils", "ray.cross_language", "ray.exceptions",
+        "ray.job_config", "ray.remote_function", "ray.runtime_context", "ray.runtime_env", "ray.types", "ray.util", "ray.util.accelerators",
+        "ray.util.actor_pool", "ray.util.annotations", "ray.util.collective", "ray.util.collective.types", "ray.util.debug", "ray.util.joblib",
+        "ray.util.metrics", "ray.util.multiprocessing", "ray.util.multiprocessing.pool", "ray.util.placement_group", "ray.util.queue",
+        "ray.util.scheduling_strategies", "ray.util.serialization", "ray.util.state", "ray.util.state.api", "ray.util.state.common",
+        "ray.util.state.exception",
+    ],
+)  # fmt: skip
+def test_module_is_there(module: str, hooked: None) -> None:
+    import importlib
+
+    loaded = importlib.import_module(module)
+    missing = [name for name in getattr(loaded, "__all__", ()) if not hasattr(loaded, name)]
+    assert missing == []
+    assert sys.modules[f"mobula.{module}"] is loaded
+
+
+@pytest.fixture
+def hooked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installs the hook for one test."""
+    from mobula.ray import _hook
+
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setattr(sys, "modules", sys.modules)
+    for name in [name for name in sys.modules if name == "ray" or name.startswith("ray.")]:
+        monkeypatch.delitem(sys.modules, name)
+    _hook.install()
+    _hook.install()
+
+
+def test_what_is_missing_says_so(tmp_path: Path) -> None:
+    program = """
+import importlib.util, ray
+for name in ("ray.tune", "ray.data", "ray.util.nothing", "mobula.ray.serve"):
+    assert importlib.util.find_spec(name) is None, name
+    try:
+        __import__(name)
+    except ModuleNotFoundError as error:
+        print(error.name, "|", error)
+try:
+    ray.rllib
+except AttributeError as error:
+    print(error)
+try:
+    from ray import tune
+except ImportError as error:
+    print("from:", "tune" in str(error))
+"""
+    assert on_mobula(program, tmp_path).splitlines() == [
+        "ray.tune | ray.tune is not part of this version of Mobula",
+        "ray.data | ray.data is not part of this version of Mobula",
+        "ray.util.nothing | ray.util.nothing is not part of this version of Mobula",
+        "ray.serve | ray.serve is not part of this version of Mobula",
+        "ray.rllib is not part of this version of Mobula",
+        "from: True",
+    ]
+
+
+def test_nothing_is_hijacked_without_the_runner(tmp_path: Path) -> None:
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "__init__.py").write_text("real = True\n")
+    done = run("-c", "import mobula.ray, mobula.ray.util.queue, ray; print(ray.real)", cwd=tmp_path)
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_hook_refuses_when_ray_was_imported_before(tmp_path: Path) -> None:
+    (tmp_path / "ray.py").write_text("")
+    done = run("-c", "import ray\nfrom mobula.ray import _hook\n_hook.install()", cwd=tmp_path)
+    assert "ImportError: ray was imported from" in done.stderr
+
+
+def test_script_sees_what_python_would_show_it(tmp_path: Path) -> None:
+    program = "import sys, os, __main__\nprint(sys.argv[1:], sys.path[0] == os.path.dirname(__file__), __name__, __main__.__file__ == __file__)\n"
+    assert on_mobula(program, tmp_path, "a", "-m", "--b") == "['a', '-m', '--b'] True __main__ True\n"
+
+
+def test_module_and_command_run(tmp_path: Path) -> None:
+    package = tmp_path / "work"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text(
+        "import sys, ray\nfrom . import __name__ as parent\nprint(ray.__name__, parent, __spec__.name, sys.argv[1:])\n"
+    )
+    done = run("-m", "mobula.ray", "-m", "work", "x", cwd=tmp_path)
+    assert done.stdout == "mobula.ray work work.__main__ ['x']\n", done.stderr
+    done = run("-m", "mobula.ray", "-c", "import ray, sys; print(ray.__name__, sys.argv)", "y", cwd=tmp_path)
+    assert done.stdout == "mobula.ray ['-c', 'y']\n", done.stderr
+
+
+def test_uncaught_error_shows_only_frames_of_the_program(tmp_path: Path) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text("def f():\n    1 / 0\n\nf()\n")
+    done = run("-m", "mobula.ray", str(script))
+    assert done.returncode == 1
+    assert done.stderr.count("File ") == 2
+    assert done.stderr.rstrip().endswith("ZeroDivisionError: division by zero")
+    script.write_text("import sys\nsys.exit(7)\n")
+    assert run("-m", "mobula.ray", str(script)).returncode == 7
+    script.write_text("raise KeyboardInterrupt\n")
+    assert run("-m", "mobula.ray", str(script)).returncode == -2
+
+
+@pytest.mark.parametrize("args", [[], ["-m"], ["-x"], ["nowhere.py"]])
+def test_mistakes_in_the_command_line_are_usage_errors(args: list[str]) -> None:
+    done = run("-m", "mobula.ray", *args)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_pickles_that_name_rays_modules_load(hooked: None) -> None:
+    assert pickle.loads(b"cray.exceptions\nGetTimeoutError\n.") is mobula.exceptions.GetTimeoutError
+
+
+def test_workers_resolve_ray_too(tmp_path: Path) -> None:
+    program = """
+import ray
+
+@ray.remote
+def f(x):
+    import ray
+    from ray.exceptions import RayTaskError
+    import ray.util.queue
+    return ray.__name__, RayTaskError.__module__, ray.get(ray.put(x))
+
+@ray.remote
+class A:
+    def m(self):
+        from ray import util
+        return util.__name__
+
+ray.init(num_cpus=2)
+print(ray.get(f.remote(3)), ray.get(A.remote().m.remote()))
+"""
+    assert on_mobula(program, tmp_path) == "('mobula.ray', 'mobula.exceptions', 3) mobula.ray.util\n"
+
+
+def test_script_of_ray_microbenchmark_is_taken_from_an_installed_ray(tmp_path: Path) -> None:
+    private = tmp_path / "ray" / "_private"
+    private.mkdir(parents=True)
+    (tmp_path / "ray" / "__init__.py").write_text(FAKE_RAY)
+    (private / "ray_perf.py").write_text(
+        "import ray\nfrom ray._private.ray_microbenchmark_helpers import timeit\n"
+        "from ray._private.ray_client_microbenchmark import main\n"
+        "assert ray._raylet.OPTIMIZED\nprint('borrowed', ray.__name__)\n"
+    )
+    done = run("-m", "mobula.ray", "-c", "import ray._private.ray_perf", PYTHONPATH=str(tmp_path))
+    assert done.stdout == "borrowed mobula.ray\n", done.stderr
