@@ -8,6 +8,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/mobula-dev/mobula/internal/cgroup"
 )
 
 // machine is what the machine, or the container that this process is in, gives it.
@@ -37,11 +39,11 @@ func readLimits(root fs.FS, cpus int) (machine, error) {
 	if m.memory, err = memTotal(root); err != nil {
 		return m, err
 	}
-	for _, group := range groups(root) {
-		if limit, ok := readNumber(root, path.Join(group, "memory.max")); ok {
+	for _, group := range cgroup.Directories(root) {
+		if limit, ok := cgroup.Number(root, path.Join(group, "memory.max")); ok {
 			m.memory = min(m.memory, limit)
 		}
-		if limit, ok := readNumber(root, path.Join(group, "memory.limit_in_bytes")); ok {
+		if limit, ok := cgroup.Number(root, path.Join(group, "memory.limit_in_bytes")); ok {
 			m.memory = min(m.memory, limit)
 		}
 		m.cpus = min(m.cpus, cpuQuota(root, group))
@@ -64,50 +66,6 @@ func memTotal(root fs.FS) (uint64, error) {
 	return 0, errors.New("/proc/meminfo does not say MemTotal")
 }
 
-// groups returns the directories of the control groups that this process is in, and of those around them.
-func groups(root fs.FS) []string {
-	const mount = "sys/fs/cgroup"
-	text, err := fs.ReadFile(root, "proc/self/cgroup")
-	if err != nil {
-		return nil // no control groups
-	}
-	var dirs []string
-	for line := range strings.Lines(string(text)) {
-		// "0::/path" in the second version, "4:memory:/path" in the first.
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) != 3 {
-			continue
-		}
-		base := mount
-		for controller := range strings.SplitSeq(parts[1], ",") {
-			if controller == "memory" || controller == "cpu" {
-				base = path.Join(mount, controller)
-			}
-		}
-		if parts[1] != "" && base == mount {
-			continue // another controller
-		}
-		// Inside a container the path may be one of the host's: what cannot be read is passed over, up to the mount itself.
-		for dir := path.Clean("/" + parts[2]); ; dir = path.Dir(dir) {
-			dirs = append(dirs, path.Join(base, dir))
-			if dir == "/" {
-				break
-			}
-		}
-	}
-	return dirs
-}
-
-// readNumber reads a file that holds one number; "max" is none.
-func readNumber(root fs.FS, name string) (uint64, bool) {
-	text, err := fs.ReadFile(root, name)
-	if err != nil {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
-	return n, err == nil
-}
-
 // cpuQuota returns how many CPUs a control group may use, rounded up as the Go runtime does; infinite without a quota.
 func cpuQuota(root fs.FS, group string) float64 {
 	var quota, period uint64
@@ -120,8 +78,8 @@ func cpuQuota(root fs.FS, group string) float64 {
 		ok = errQ == nil && errP == nil
 	} else {
 		var okQ, okP bool
-		quota, okQ = readNumber(root, path.Join(group, "cpu.cfs_quota_us")) // -1 without a quota
-		period, okP = readNumber(root, path.Join(group, "cpu.cfs_period_us"))
+		quota, okQ = cgroup.Number(root, path.Join(group, "cpu.cfs_quota_us")) // -1 without a quota
+		period, okP = cgroup.Number(root, path.Join(group, "cpu.cfs_period_us"))
 		ok = okQ && okP
 	}
 	if !ok || quota == 0 || period == 0 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/nodemanager/ownership"
 	"github.com/mobula-dev/mobula/nodemanager/scheduler"
@@ -135,8 +136,19 @@ func (n *Node) callActor(s *session, t *task, actorID []byte) {
 		n.fail(t, t.invalid(err.Error()))
 		return
 	}
-	a := n.actors[aid]
-	if a == nil || n.lookup(s, aid.Object(0)) == nil {
+	a, handle := n.actors[aid], n.lookup(s, aid.Object(0))
+	switch {
+	case handle == nil:
+		n.fail(t, unknownActor(aid))
+		return
+	case a == nil && handle.Value() != nil && handle.Value().Failed: // it could not even be entered: its options are refused
+		cause := errorvalue.Decode(handle.Value().Encoded)
+		n.fail(t, &mobulav1.ErrorValue{
+			Kind: mobulav1.ErrorKind_ERROR_KIND_ACTOR_DIED, Message: "the actor was not made: " + cause.GetMessage(), Cause: cause,
+			Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
+		})
+		return
+	case a == nil:
 		n.fail(t, unknownActor(aid))
 		return
 	}

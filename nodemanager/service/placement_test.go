@@ -240,3 +240,15 @@ func TestNodesAreChosenByIDAndLabels(t *testing.T) {
 		}
 	}
 }
+
+func TestCallsOfAnActorThatCannotBeSayWhy(t *testing.T) {
+	t.Parallel()
+	d := open(t).driver()
+	nowhere := options(func(o *mobulav1.Options) { o.LabelSelector = map[string]string{"zone": "b"} })
+	made := d.submit(d.template(anActor, nowhere))
+	d.failure(made, mobulav1.ErrorKind_ERROR_KIND_UNSCHEDULABLE)
+	e := d.failure(d.submit(d.template(aMethod), on(made)), mobulav1.ErrorKind_ERROR_KIND_ACTOR_DIED)
+	if e.GetCause().GetKind() != mobulav1.ErrorKind_ERROR_KIND_UNSCHEDULABLE {
+		t.Error(e)
+	}
+}

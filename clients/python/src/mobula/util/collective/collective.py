@@ -15,8 +15,8 @@ from mobula.util.collective.types import Backend, ReduceOp
 
 __all__ = [
     "allgather", "allreduce", "barrier", "broadcast", "create_collective_group", "destroy_collective_group", "get_collective_group_size",
-    "get_rank", "gloo_available", "init_collective_group", "is_backend_available", "is_group_initialized", "nccl_available", "recv", "reduce", "reducescatter",
-    "send",
+    "get_rank", "gloo_available", "init_collective_group", "is_backend_available", "is_group_initialized", "nccl_available", "recv",
+    "reduce", "reducescatter", "send",
 ]  # fmt: skip
 
 _NAMESPACE = "mobula-collective"
