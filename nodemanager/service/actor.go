@@ -514,6 +514,9 @@ func (a *actor) String() string {
 // deathOf is the outcome of a call to a dead actor.
 func (a *actor) deathOf(execution mobulav1.Execution) *mobulav1.ErrorValue {
 	d := a.death.CloneVT()
+	if d.Kind != mobulav1.ErrorKind_ERROR_KIND_UNSPECIFIED && d.Kind != mobulav1.ErrorKind_ERROR_KIND_ACTOR_DIED && d.Cause == nil {
+		d.Cause = a.death // what kind of trouble it was
+	}
 	d.Kind, d.Execution = mobulav1.ErrorKind_ERROR_KIND_ACTOR_DIED, execution
 	return d
 }

@@ -176,10 +176,12 @@ func (n *Node) onDone(s *session, payload []byte) error {
 	} else {
 		n.sched.Done(&t.sched, m.GetRunNs(), n.now)
 	}
+	n.history.task, n.history.worker, n.history.run = t, w, m.GetRunNs()
 	err := n.outcome(t, w, m)
 	if err != nil {
 		n.malformed(t, err)
 	}
+	n.history.task, n.history.worker = nil, nil
 	if w.retired {
 		n.maybeEnd(w)
 	}

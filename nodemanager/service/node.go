@@ -94,6 +94,7 @@ type Node struct {
 	stop       context.CancelFunc
 	background sync.WaitGroup        // goroutines that the node started
 	state      atomic.Pointer[State] // answers state calls; nil until it is attached
+	history    history               // of tasks that have ended
 	placements map[[16]byte]*placement
 	labels     map[string]string
 	deserted   chan struct{} // closed when the last worker has ended; nil unless the node waits for that

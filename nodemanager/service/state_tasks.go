@@ -7,6 +7,7 @@ import (
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/errorvalue"
+	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/nodemanager/ownership"
 	"github.com/mobula-dev/mobula/nodemanager/scheduler"
 )
@@ -17,7 +18,7 @@ func (s *State) ListTasks(ctx context.Context, r *mobulav1.ListTasksRequest) (*m
 	if err != nil {
 		return nil, err
 	}
-	list, err := newList[*task](r.GetLimit())
+	list, err := newList[taskListing](r.GetLimit())
 	if err != nil {
 		return nil, err
 	}
@@ -27,15 +28,24 @@ func (s *State) ListTasks(ctx context.Context, r *mobulav1.ListTasksRequest) (*m
 	if err := checkText("function", r.GetFunction()); err != nil {
 		return nil, err
 	}
+	wanted := func(tmpl *template, state mobulav1.TaskState) bool {
+		return !tmpl.options.GetNoTaskEvents() && (r.GetState() == mobulav1.TaskState_TASK_STATE_UNSPECIFIED || r.GetState() == state) &&
+			(len(r.GetJobId()) == 0 || bytes.Equal(r.GetJobId(), tmpl.job.id[:])) && strings.Contains(tmpl.name, r.GetFunction())
+	}
+	n.mu.Lock()
+	ended := n.history.all()
+	n.mu.Unlock()
+	known := make(map[id.Task]bool, len(ended))
+	for i := range ended {
+		e := &ended[i]
+		known[e.id] = true
+		if wanted(e.tmpl, e.state()) {
+			list.add(e.submitted, e.id[:], e)
+		}
+	}
 	err = scan(ctx, n, n.dir.All(), scanPiece, func(o *ownership.Object) {
 		t, ok := o.Maker.(*task)
-		if !ok || !t.listedBy(o) || t.tmpl.options.GetNoTaskEvents() {
-			return
-		}
-		if state := r.GetState(); state != mobulav1.TaskState_TASK_STATE_UNSPECIFIED && state != t.state() {
-			return
-		}
-		if job := r.GetJobId(); len(job) > 0 && !bytes.Equal(job, t.tmpl.job.id[:]) || !strings.Contains(t.tmpl.name, r.GetFunction()) {
+		if !ok || !t.listedBy(o) || t.done && known[t.id()] || !wanted(t.tmpl, t.state()) {
 			return
 		}
 		list.add(t.submitted, t.idBytes(), t)
@@ -43,7 +53,7 @@ func (s *State) ListTasks(ctx context.Context, r *mobulav1.ListTasksRequest) (*m
 	if err != nil {
 		return nil, err
 	}
-	rows, err := makeRows(ctx, n, list, n.taskRow)
+	rows, err := makeRows(ctx, n, list, func(t taskListing) *mobulav1.TaskInfo { return t.row(n) })
 	return &mobulav1.ListTasksResponse{Tasks: rows, Total: list.total}, err
 }
 
@@ -79,7 +89,12 @@ func (t *task) state() mobulav1.TaskState {
 	}
 }
 
-func (n *Node) taskRow(t *task) *mobulav1.TaskInfo {
+// taskListing is what a row of the list of tasks is made of: a task, or what is remembered of one that has ended.
+type taskListing interface {
+	row(n *Node) *mobulav1.TaskInfo
+}
+
+func (t *task) row(n *Node) *mobulav1.TaskInfo {
 	row := &mobulav1.TaskInfo{
 		TaskId: bytes.Clone(t.idBytes()), JobId: bytes.Clone(t.tmpl.job.id[:]), Function: t.tmpl.name, Kind: t.tmpl.kind, State: t.state(), Attempt: t.attempt,
 		SubmittedUnixNs: n.wall(t.submitted), CallSite: t.from.callSite(t.callSite),

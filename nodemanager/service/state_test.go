@@ -194,3 +194,44 @@ func TestTextsInRowsAreCutBetweenCharacters(t *testing.T) {
 		t.Errorf("short became %q", got)
 	}
 }
+
+func TestEndedTasksAreListedWhoeverHoldsTheirResults(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	state := NewState(StateConfig{})
+	state.Attach(w.n)
+	d := w.driver()
+	f := d.template(aFunction)
+	good := d.submit(f)
+	wk := w.worker()
+	wk.done(wk.executes(good), "good")
+	d.result(good, 0)
+	bad := d.submit(f)
+	wk.failed(wk.executes(bad))
+	d.failure(bad, mobulav1.ErrorKind_ERROR_KIND_TASK_FAILED)
+	hidden := d.submit(d.template(aFunction, options(func(o *mobulav1.Options) { o.NoTaskEvents = true })))
+	wk.done(wk.executes(hidden), "hidden")
+	d.result(hidden, 0)
+	d.release(good.object(0), bad.object(0), hidden.object(0))
+	waits := d.submit(f)
+	wk.execute()
+	r, err := state.ListTasks(t.Context(), &mobulav1.ListTasksRequest{})
+	if err != nil || len(r.GetTasks()) != 3 || r.GetTotal() != 3 {
+		t.Fatal(r, err)
+	}
+	for _, row := range r.GetTasks() {
+		var want mobulav1.TaskState
+		switch id.Task(row.GetTaskId()) {
+		case good.id:
+			want = mobulav1.TaskState_TASK_STATE_FINISHED
+		case bad.id:
+			want = mobulav1.TaskState_TASK_STATE_FAILED
+		case waits.id:
+			want = mobulav1.TaskState_TASK_STATE_RUNNING
+		}
+		ended := want != mobulav1.TaskState_TASK_STATE_RUNNING
+		if row.GetState() != want || ended != (row.GetEndedUnixNs() > 0) || ended != (row.GetBegunUnixNs() > 0) || row.GetPid() == 0 {
+			t.Error(row)
+		}
+	}
+}

@@ -353,6 +353,7 @@ func (n *Node) finish(t *task) {
 		panic("invariant: task " + t.id().String() + " finished twice")
 	}
 	t.done = true
+	n.history.add(n, t)
 	t.stopTimer()
 	for _, o := range t.refs {
 		n.dir.Drop(o)

@@ -2,6 +2,7 @@ package workerpool
 
 import (
 	"bytes"
+	"strings"
 	"sync"
 )
 
@@ -66,7 +67,7 @@ func (t *tail) lines() []string {
 	count := t.count
 	if t.crash != nil {
 		for _, line := range t.crash {
-			lines = append(lines, string(line))
+			lines = append(lines, text(line))
 		}
 		if after := t.since - len(t.crash); after > count {
 			lines = append(lines, "…")
@@ -75,7 +76,10 @@ func (t *tail) lines() []string {
 		}
 	}
 	for i := count; i > 0; i-- {
-		lines = append(lines, string(t.ring[(t.next-i+tailLines)%tailLines]))
+		lines = append(lines, text(t.ring[(t.next-i+tailLines)%tailLines]))
 	}
 	return lines
 }
+
+// text is a line as text: what is not becomes a mark, also a letter that was cut.
+func text(line []byte) string { return strings.ToValidUTF8(string(line), "\uFFFD") }

@@ -757,7 +757,11 @@ type TaskInfo struct {
 	// The task's name, if it was given one.
 	Name string `protobuf:"bytes,14,opt,name=name,proto3" json:"name,omitempty"`
 	// The task's labels.
-	Labels        map[string]string `protobuf:"bytes,15,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Labels map[string]string `protobuf:"bytes,15,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// When its last attempt began, in nanoseconds since 1970; 0 when that is not known.
+	BegunUnixNs int64 `protobuf:"varint,16,opt,name=begun_unix_ns,json=begunUnixNs,proto3" json:"begun_unix_ns,omitempty"`
+	// When it ended, likewise.
+	EndedUnixNs   int64 `protobuf:"varint,17,opt,name=ended_unix_ns,json=endedUnixNs,proto3" json:"ended_unix_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -895,6 +899,20 @@ func (x *TaskInfo) GetLabels() map[string]string {
 		return x.Labels
 	}
 	return nil
+}
+
+func (x *TaskInfo) GetBegunUnixNs() int64 {
+	if x != nil {
+		return x.BegunUnixNs
+	}
+	return 0
+}
+
+func (x *TaskInfo) GetEndedUnixNs() int64 {
+	if x != nil {
+		return x.EndedUnixNs
+	}
+	return 0
 }
 
 // ListTasksRequest asks for tasks. Filters that are set must all match.
@@ -2319,7 +2337,7 @@ const file_mobula_v1_state_proto_rawDesc = "" +
 	"\aobjects\x18\a \x01(\x04R\aobjects\x12%\n" +
 	"\x0eresident_bytes\x18\b \x01(\x04R\rresidentBytes\x12\x1f\n" +
 	"\vcontrol_dir\x18\t \x01(\tR\n" +
-	"controlDir\"\x9d\x04\n" +
+	"controlDir\"\xe5\x04\n" +
 	"\bTaskInfo\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\fR\x06taskId\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\fR\x05jobId\x12\x1a\n" +
@@ -2336,7 +2354,9 @@ const file_mobula_v1_state_proto_rawDesc = "" +
 	"\tcall_site\x18\f \x01(\tR\bcallSite\x12\x14\n" +
 	"\x05error\x18\r \x01(\tR\x05error\x12\x12\n" +
 	"\x04name\x18\x0e \x01(\tR\x04name\x127\n" +
-	"\x06labels\x18\x0f \x03(\v2\x1f.mobula.v1.TaskInfo.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\x0f \x03(\v2\x1f.mobula.v1.TaskInfo.LabelsEntryR\x06labels\x12\"\n" +
+	"\rbegun_unix_ns\x18\x10 \x01(\x03R\vbegunUnixNs\x12\"\n" +
+	"\rended_unix_ns\x18\x11 \x01(\x03R\vendedUnixNs\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x87\x01\n" +

@@ -138,7 +138,7 @@ class GetStatusResponse(_message.Message):
     def __init__(self, node: _Optional[_Union[NodeInfo, _Mapping]] = ..., started_unix_ns: _Optional[int] = ..., tasks: _Optional[_Union[TaskCounts, _Mapping]] = ..., workers: _Optional[_Union[WorkerCounts, _Mapping]] = ..., jobs: _Optional[int] = ..., actors: _Optional[int] = ..., objects: _Optional[int] = ..., resident_bytes: _Optional[int] = ..., control_dir: _Optional[str] = ...) -> None: ...
 
 class TaskInfo(_message.Message):
-    __slots__ = ("task_id", "job_id", "function", "kind", "state", "attempt", "actor_id", "worker_id", "pid", "submitted_unix_ns", "missing_args", "call_site", "error", "name", "labels")
+    __slots__ = ("task_id", "job_id", "function", "kind", "state", "attempt", "actor_id", "worker_id", "pid", "submitted_unix_ns", "missing_args", "call_site", "error", "name", "labels", "begun_unix_ns", "ended_unix_ns")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +161,8 @@ class TaskInfo(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
     task_id: bytes
     job_id: bytes
     function: str
@@ -176,7 +178,9 @@ class TaskInfo(_message.Message):
     error: str
     name: str
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, task_id: _Optional[bytes] = ..., job_id: _Optional[bytes] = ..., function: _Optional[str] = ..., kind: _Optional[_Union[_task_pb2.TemplateKind, str]] = ..., state: _Optional[_Union[TaskState, str]] = ..., attempt: _Optional[int] = ..., actor_id: _Optional[bytes] = ..., worker_id: _Optional[bytes] = ..., pid: _Optional[int] = ..., submitted_unix_ns: _Optional[int] = ..., missing_args: _Optional[int] = ..., call_site: _Optional[str] = ..., error: _Optional[str] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    begun_unix_ns: int
+    ended_unix_ns: int
+    def __init__(self, task_id: _Optional[bytes] = ..., job_id: _Optional[bytes] = ..., function: _Optional[str] = ..., kind: _Optional[_Union[_task_pb2.TemplateKind, str]] = ..., state: _Optional[_Union[TaskState, str]] = ..., attempt: _Optional[int] = ..., actor_id: _Optional[bytes] = ..., worker_id: _Optional[bytes] = ..., pid: _Optional[int] = ..., submitted_unix_ns: _Optional[int] = ..., missing_args: _Optional[int] = ..., call_site: _Optional[str] = ..., error: _Optional[str] = ..., name: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., begun_unix_ns: _Optional[int] = ..., ended_unix_ns: _Optional[int] = ...) -> None: ...
 
 class ListTasksRequest(_message.Message):
     __slots__ = ("limit", "state", "job_id", "function")

@@ -135,7 +135,7 @@ def list_actors(
 def list_tasks(
     address: str | None = None, filters: Sequence[Filter] | None = None, limit: int = _LIMIT, timeout: float = 30, **_: Any
 ) -> list[TaskState]:
-    """Lists tasks that have not ended, and those that have ended and whose results are still held."""
+    """Lists tasks that have not ended, and the last 10,000 that have."""
     _check(address, limit)
     found = _call("ListTasks", state_pb2.ListTasksRequest(limit=_ask_for(filters, limit)), state_pb2.ListTasksResponse(), timeout)
     here = _context.session().node_id.hex()
@@ -145,7 +145,7 @@ def list_tasks(
             state=_TASK_STATES.get(t.state, "NIL"), job_id=t.job_id.hex(), actor_id=t.actor_id.hex() or None,
             type=_TASK_TYPES.get(t.kind, "NORMAL_TASK"), func_or_class_name=_task_name(t), worker_id=t.worker_id.hex() or None,
             worker_pid=t.pid or None, missing_args=t.missing_args, creation_time_ms=t.submitted_unix_ns // _MS,
-            error_message=t.error or None, call_site=t.call_site,
+            start_time_ms=t.begun_unix_ns // _MS or None, end_time_ms=t.ended_unix_ns // _MS or None, error_message=t.error or None, call_site=t.call_site,
             node_id=here if t.worker_id else None,
         )
         for t in found.tasks

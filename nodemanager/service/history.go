@@ -1,0 +1,94 @@
+package service
+
+import (
+	"bytes"
+
+	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/errorvalue"
+	"github.com/mobula-dev/mobula/internal/id"
+)
+
+// historyMax is how many tasks that have ended the node remembers, of all jobs: some 2 MB.
+const historyMax = 10_000
+
+// history is what is remembered of tasks that have ended, the latest ones, whoever holds their results. It is guarded by the node's mu.
+type history struct {
+	tasks []endedTask // a ring once it is full
+	next  int
+	// task is that whose outcome is being dealt with, worker who gave it, and run for how many nanoseconds it ran.
+	task   *task
+	worker *worker
+	run    int64
+}
+
+// endedTask is one task that has ended.
+type endedTask struct {
+	id        id.Task
+	tmpl      *template
+	from      *session
+	worker    *worker // nil when it did not run to its end
+	actor     id.Actor
+	ofActor   bool
+	failed    bool
+	attempt   uint32
+	callSite  uint32
+	submitted int64
+	begun     int64 // 0 when it did not run to its end
+	ended     int64
+	err       []byte // the encoded error, when it failed
+}
+
+// add remembers a task whose results are resolved.
+func (h *history) add(n *Node, t *task) {
+	if t.tmpl.options.GetNoTaskEvents() {
+		return
+	}
+	if len(h.tasks) < historyMax {
+		h.tasks = append(h.tasks, endedTask{})
+		h.next = len(h.tasks) - 1
+	} else {
+		h.next = (h.next + 1) % historyMax
+	}
+	e := &h.tasks[h.next]
+	*e = endedTask{
+		id: t.id(), tmpl: t.tmpl, from: t.from, attempt: t.attempt, callSite: t.callSite, submitted: t.submitted, ended: n.now,
+	}
+	if t == h.task {
+		e.worker, e.begun = h.worker, n.now-h.run
+	}
+	if t.actor != nil {
+		e.actor, e.ofActor = t.actor.id, true
+	}
+	if v := t.first.Value(); v != nil && v.Failed {
+		e.failed, e.err = true, v.Encoded
+	}
+}
+
+// all returns a copy of what is remembered, in no order.
+func (h *history) all() []endedTask { return append([]endedTask(nil), h.tasks...) }
+
+func (e *endedTask) state() mobulav1.TaskState {
+	if e.failed {
+		return mobulav1.TaskState_TASK_STATE_FAILED
+	}
+	return mobulav1.TaskState_TASK_STATE_FINISHED
+}
+
+// row implements taskListing.
+func (e *endedTask) row(n *Node) *mobulav1.TaskInfo {
+	row := &mobulav1.TaskInfo{
+		TaskId: bytes.Clone(e.id[:]), JobId: bytes.Clone(e.tmpl.job.id[:]), Function: e.tmpl.name, Kind: e.tmpl.kind, State: e.state(), Attempt: e.attempt,
+		SubmittedUnixNs: n.wall(e.submitted), EndedUnixNs: n.wall(e.ended), CallSite: e.from.callSite(e.callSite),
+		Name: e.tmpl.options.GetName(), Labels: e.tmpl.options.GetLabels(),
+	}
+	if e.ofActor {
+		row.ActorId = bytes.Clone(e.actor[:])
+	}
+	if w := e.worker; w != nil {
+		row.WorkerId, row.Pid, row.BegunUnixNs = bytes.Clone(w.id[:]), w.pid(), n.wall(e.begun)
+	}
+	if e.failed {
+		row.Error = shorten(errorvalue.Decode(e.err).GetMessage())
+	}
+	return row
+}
