@@ -22,6 +22,7 @@ import (
 // The files of a node's directory; the package comment says what they are.
 const (
 	nodeSocketName = "node.sock"
+	snapshotsName  = "runtime" // of directories and modules that jobs send to their workers
 	apiSocketName  = "api.sock"
 	tokenName      = "token"
 	pidName        = "pid"

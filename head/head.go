@@ -7,6 +7,7 @@
 //	token          the secret of drivers and tools, made anew for each life
 //	node.sock      where drivers open sessions
 //	api.sock       gRPC: the state of the node, and the control plane
+//	runtime/       directories and modules that jobs have sent to their workers, in this life of the node
 //	node, control/ who the node is, and what the control plane remembers; only of a durable head
 //
 // The node manager talks to the control plane as it would to one elsewhere, over api.sock.
@@ -16,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -40,12 +42,16 @@ type Config struct {
 	Durable bool
 	// CPUs is the number of CPUs that tasks may use; 0 is what the machine, or the container, gives this process.
 	CPUs float64
-	// GPUs is the number of GPUs; 0 is none.
-	GPUs int
+	// GPUs is the number of GPUs; nil is what is found. A machine without GPUs may have some, for tests.
+	GPUs *int
 	// Memory is the memory that tasks may ask for in bytes; 0 is 70 % of what the machine, or the container, has.
 	Memory int64
 	// Resources are custom resources, in units.
 	Resources map[string]float64
+	// Labels are what tasks and actors may choose a node by.
+	Labels map[string]string
+	// MemoryThreshold is the part of the memory above which workers are ended; 0 is that of MOBULA_MEMORY_THRESHOLD, or 0.95, and 1 is never.
+	MemoryThreshold float64
 	// StoreBytes is the capacity of the object store; 0 is 30 % of that memory.
 	StoreBytes uint64
 	// Build is the version that clients see.
@@ -104,6 +110,12 @@ func (h *Head) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := h.addAccelerators(ctx, &capacity); err != nil {
+		return err
+	}
+	if capacity.memory, err = h.memoryMonitor(); err != nil {
+		return err
+	}
 	control := controlplane.Config{InMemory: !h.cfg.Durable, Logger: h.log}
 	if h.cfg.Durable {
 		control.Dir = filepath.Join(h.cfg.Dir, controlName)
@@ -121,6 +133,9 @@ func (h *Head) open(ctx context.Context) error {
 	if h.cfg.Durable {
 		h.reportPast(ctx)
 	}
+	if err := h.dropSnapshots(); err != nil {
+		return err
+	}
 	if err := h.openNode(ctx, capacity); err != nil {
 		return err
 	}
@@ -131,6 +146,20 @@ func (h *Head) open(ctx context.Context) error {
 	h.running.Go(func() {
 		if err := h.node.Accept(h.listener); err != nil {
 			h.log.Error("no more drivers are accepted", "error", err)
+		}
+	})
+	return nil
+}
+
+// dropSnapshots removes what the jobs of an earlier life of the node have sent to their workers, which took no care of it.
+func (h *Head) dropSnapshots() error {
+	old := filepath.Join(h.cfg.Dir, "runtime.old")
+	if err := os.Rename(filepath.Join(h.cfg.Dir, snapshotsName), old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("drop old snapshots: %w", err)
+	}
+	h.running.Go(func() {
+		if err := os.RemoveAll(old); err != nil {
+			h.log.Warn("old snapshots could not be removed", "error", err)
 		}
 	})
 	return nil
@@ -150,6 +179,7 @@ func (h *Head) openNode(ctx context.Context, capacity capacity) error {
 	h.node, err = service.New(service.Config{
 		NodeID: h.dir.node, Epoch: h.dir.epoch, Hostname: hostname, PID: os.Getpid(), Build: h.cfg.Build, Address: h.Address(),
 		Secret: h.dir.token, CPUs: runtime.NumCPU(), Resources: capacity.request, StoreBytes: capacity.storeBytes,
+		Labels: capacity.labels, Memory: capacity.memory,
 		Logger: h.log, Tracer: h.tracer, OwnerGone: h.cfg.OwnerGone, ControlPlane: controlPlaneClient(h.client), OwnProcess: true,
 	})
 	return err
@@ -159,6 +189,8 @@ func (h *Head) openNode(ctx context.Context, capacity capacity) error {
 type capacity struct {
 	request    resource.Request
 	storeBytes uint64
+	labels     map[string]string
+	memory     service.MemoryMonitor
 }
 
 // capacity fills in what the configuration leaves to the machine, and checks the rest.
@@ -176,7 +208,7 @@ func (h *Head) capacity() (capacity, error) {
 	if err != nil {
 		return c, fmt.Errorf("CPUs %v: %w", cpus, err)
 	}
-	c.request = resource.Request{CPUs: units, GPUs: int64(h.cfg.GPUs) * resource.Unit, Memory: h.cfg.Memory, Custom: make(map[string]int64)}
+	c.request = resource.Request{CPUs: units, Memory: h.cfg.Memory, Custom: make(map[string]int64)}
 	if h.cfg.Memory == 0 {
 		c.request.Memory = int64(min(m.memory/10*7, resource.MaxMemory))
 	}

@@ -151,7 +151,7 @@ func newDir(t *testing.T) string {
 // up starts a node in the background.
 func up(t *testing.T, dir string, flags ...string) {
 	t.Helper()
-	must(t, append([]string{"up", "--detach", "--dir", dir, "--cpus", "2", "--memory", "1GiB", "--store-bytes", "256MiB"}, flags...)...)
+	must(t, append([]string{"up", "--detach", "--dir", dir, "--cpus", "2", "--gpus", "0", "--memory", "1GiB", "--store-bytes", "256MiB"}, flags...)...)
 }
 
 // pidOf reads which process a node is.

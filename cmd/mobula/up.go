@@ -36,17 +36,20 @@ type upOptions struct {
 	memory    size
 	store     size
 	resources []string
+	labels    map[string]string
 	logLevel  string
 	logFormat string
 	detach    bool
 }
 
-func newUp() *cobra.Command {
-	var o upOptions
+func newUp() *cobra.Command { return newUpFlags(new(upOptions)) }
+
+// newUpFlags is the command, whose flags go to o.
+func newUpFlags(o *upOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Start a node", Long: upHelp, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := o.config()
+			cfg, err := o.config(gpusGiven(cmd))
 			if err != nil {
 				return &usageError{err: err, command: cmd.CommandPath()}
 			}
@@ -65,20 +68,31 @@ func newUp() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.dir, "dir", "", "directory of the node (default $XDG_RUNTIME_DIR/mobula, else mobula in the user's cache directory)")
 	f.Float64Var(&o.cpus, "cpus", 0, "CPUs that tasks may use (default: those of the machine or the container)")
-	f.IntVar(&o.gpus, "gpus", 0, "GPUs that tasks may use (default 0)")
+	f.IntVar(&o.gpus, "gpus", 0, "GPUs that tasks may use (default: those that are found and that CUDA_VISIBLE_DEVICES leaves)")
 	f.Var(&o.memory, "memory", "memory that tasks may ask for, such as 16GiB (default: 70 % of that of the machine or the container)")
 	f.Var(&o.store, "store-bytes", "capacity of the object store, such as 4GiB (default: 30 % of that memory)")
 	f.StringArrayVar(&o.resources, "resource", nil, "custom resource, name=quantity; may be repeated")
+	f.StringToStringVar(&o.labels, "labels", nil, "labels of the node, name=value,name=value")
 	f.StringVar(&o.logLevel, "log-level", "info", "least level of what is logged: debug, info, warn, error")
 	f.StringVar(&o.logFormat, "log-format", "text", "form of the log: text, json")
 	f.BoolVarP(&o.detach, "detach", "d", false, "return when the node is ready, and leave it running")
+	f.Float64Var(&o.cpus, "num-cpus", 0, "--cpus by the name that ray start has for it")
+	f.IntVar(&o.gpus, "num-gpus", 0, "--gpus, likewise")
+	for _, name := range []string{"num-cpus", "num-gpus"} {
+		_ = f.MarkHidden(name) // it is there
+	}
 	return cmd
 }
 
-// config turns the flags into a configuration.
-func (o *upOptions) config() (head.Config, error) {
+// gpusGiven reports whether the number of GPUs was given; else it is found.
+func gpusGiven(cmd *cobra.Command) bool {
+	return cmd.Flags().Changed("gpus") || cmd.Flags().Changed("num-gpus")
+}
+
+// config turns the flags into a configuration. gpus says that a number of GPUs was given.
+func (o *upOptions) config(gpus bool) (head.Config, error) {
 	cfg := head.Config{
-		Dir: o.dir, Durable: true, CPUs: o.cpus, GPUs: o.gpus, Memory: int64(o.memory), StoreBytes: uint64(o.store), Build: buildVersion(),
+		Dir: o.dir, Durable: true, CPUs: o.cpus, Labels: o.labels, Memory: int64(o.memory), StoreBytes: uint64(o.store), Build: buildVersion(),
 		Resources: make(map[string]float64),
 	}
 	for _, text := range o.resources {
@@ -92,7 +106,10 @@ func (o *upOptions) config() (head.Config, error) {
 		}
 		cfg.Resources[name] = n
 	}
-	if cfg.CPUs < 0 || cfg.GPUs < 0 {
+	if gpus {
+		cfg.GPUs = &o.gpus
+	}
+	if cfg.CPUs < 0 || o.gpus < 0 {
 		return cfg, errors.New("a number of CPUs or GPUs is negative")
 	}
 	var err error

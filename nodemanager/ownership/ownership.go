@@ -280,6 +280,14 @@ func (d *Directory) Subscribe(o *Object, s Session, sequence uint64, readyOnly b
 	}
 }
 
+// AwaitedBy reports whether the session is to be told of the outcome, which is not known yet.
+func (o *Object) AwaitedBy(s Session) bool {
+	if o.sub.session == s {
+		return true
+	}
+	return o.others != nil && slices.ContainsFunc(o.others.subs, func(sub subscription) bool { return sub.session == s })
+}
+
 func (d *Directory) deliver(o *Object, s subscription) {
 	d.effects = append(d.effects, Effect{Kind: Deliver, Object: o, Session: s.session, Sequence: s.sequence, ReadyOnly: s.readyOnly})
 }

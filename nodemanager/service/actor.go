@@ -61,6 +61,7 @@ type actor struct {
 	lane        *scheduler.Lane // in which it was or is being made, or lives
 	blocked     int             // calls at the worker that wait in a get
 	death       *mobulav1.ErrorValue
+	ended       int64
 	noHandles   bool
 	retained    bool // the node holds its handle, because it is detached
 	name        string
@@ -346,7 +347,7 @@ func (n *Node) endActor(a *actor, death *mobulav1.ErrorValue, kill bool) {
 		return
 	}
 	was := a.state
-	a.state, a.death = actorDead, death
+	a.state, a.death, a.ended = actorDead, death, n.now
 	w := a.worker
 	if was == actorAlive && w != nil {
 		delete(w.actors, a.id)

@@ -172,7 +172,7 @@ func (n *Node) environmentBuilt(e *environment, why string) {
 			Kind: mobulav1.ErrorKind_ERROR_KIND_RUNTIME_ENV, Message: why, Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
 			Hint: fmt.Sprintf("it is tried again for tasks that are submitted %v after this", environmentRetry),
 		}
-		if !e.job.ended {
+		if !e.job.ended && !n.closed {
 			n.log.Warn("a runtime environment could not be set up", "job", e.job.id, "error", why)
 		}
 		for _, t := range waiting {

@@ -2,10 +2,12 @@ package service
 
 import (
 	"fmt"
+	"slices"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/nodemanager/ownership"
+	"github.com/mobula-dev/mobula/nodemanager/scheduler"
 )
 
 // explainObject says what an object waits for, for people.
@@ -25,6 +27,10 @@ func (n *Node) explainObject(o *ownership.Object) string {
 		where += ", submitted at " + site
 	}
 	switch {
+	case t.handle != 0 && !t.begun():
+		return fmt.Sprintf("%s: waits in process %d for its turn at actor %s, which is %v, with %d calls at its process", where, t.worker.pid(), t.actor, t.actor.state, len(t.actor.flying))
+	case t.handle != 0 && t.blocks():
+		return fmt.Sprintf("%s: attempt %d waits in a get, in process %d", where, t.attempt, t.worker.pid())
 	case t.handle != 0:
 		return fmt.Sprintf("%s: attempt %d runs in process %d", where, t.attempt, t.worker.pid())
 	case t.missing > 0 && n.explainEnvironment(t) != "":
@@ -36,6 +42,21 @@ func (n *Node) explainObject(o *ownership.Object) string {
 	default:
 		return fmt.Sprintf("%s: %v", where, n.sched.Explain(&t.sched, n.now))
 	}
+}
+
+// blocks reports whether a task that is at a worker waits in a get.
+func (t *task) blocks() bool {
+	return t.worker.session != nil && (t.blocked || t.sched.State() == scheduler.Blocked)
+}
+
+// begun reports whether a task that is at a worker may run there: the calls of an actor wait for their turn at its process, in their order.
+func (t *task) begun() bool {
+	a := t.actor
+	if a == nil || t.tmpl.kind != mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
+		return true
+	}
+	i := slices.Index(a.flying, t)
+	return i < 0 || i < a.capacity()
 }
 
 // explainArgs names the arguments that a task waits for.

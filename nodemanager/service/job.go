@@ -48,6 +48,9 @@ func (j *job) full() bool { return j.bytes >= j.maxBytes || j.tasks >= j.maxTask
 
 // notServed says why the job's workers do not serve a template's function, or nothing.
 func (j *job) notServed(t *template) string {
+	if t.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD && t.frame.GetFingerprint() == 0 {
+		return "" // of a class of which the caller knows the name alone, and maybe not the language: the actor's process says whether it has the method
+	}
 	if t.language != j.language {
 		return j.notSpoken(t)
 	}
@@ -61,7 +64,7 @@ func (j *job) notServed(t *template) string {
 	switch {
 	case !ok:
 		return fmt.Sprintf("function %s is not known: no generated code registers it in this program; run go generate and import its package", t.name)
-	case fingerprint != t.frame.GetFingerprint():
+	case t.frame.GetFingerprint() != 0 && fingerprint != t.frame.GetFingerprint():
 		return fmt.Sprintf("the stub of %s does not match the function that is served: run go generate and build again", t.name)
 	default:
 		return ""

@@ -167,13 +167,19 @@ func (n *Node) measureWorkers() []memoryWorker {
 	n.mu.Lock()
 	var workers []memoryWorker
 	var pids []int
+	tasks := make(map[*worker][]*task)
+	for _, slot := range n.handles.slots {
+		if t := slot.task; t != nil {
+			tasks[t.worker] = append(tasks[t.worker], t)
+		}
+	}
 	for _, wid := range sortedIDs(n.workers) {
 		w := n.workers[wid]
 		if !w.ready || w.process == nil || w.flying == 0 && len(w.actors) == 0 {
 			continue
 		}
 		pids = append(pids, w.process.PID())
-		workers = append(workers, n.memoryWorker(w))
+		workers = append(workers, w.forMemory(tasks[w]))
 	}
 	n.mu.Unlock()
 	bytes := n.memory.cfg.Source.Groups(pids)
@@ -183,20 +189,17 @@ func (n *Node) measureWorkers() []memoryWorker {
 	return workers
 }
 
-// memoryWorker describes a worker to the policy, without what it uses.
-func (n *Node) memoryWorker(w *worker) memoryWorker {
+// forMemory describes a worker that has these tasks to the policy, without what it uses.
+func (w *worker) forMemory(tasks []*task) memoryWorker {
 	m := memoryWorker{id: w.id, job: w.job.id, pid: w.process.PID(), since: w.latest, retriable: true}
 	var names []string
 	for _, a := range sortedActors(w.actors) {
 		m.retriable = m.retriable && a.restarts != 0
 		names = append(names, a.tmpl.name)
 	}
-	for _, slot := range n.handles.slots {
-		t := slot.task
-		if t == nil || t.worker != w {
-			continue
-		}
-		if t.tmpl.kind != mobulav1.TemplateKind_TEMPLATE_KIND_METHOD && !slices.Contains(names, t.tmpl.name) {
+	const most = 3 // names
+	for _, t := range tasks {
+		if len(names) <= most && t.tmpl.kind != mobulav1.TemplateKind_TEMPLATE_KIND_METHOD && !slices.Contains(names, t.tmpl.name) {
 			names = append(names, t.tmpl.name)
 		}
 		switch {
@@ -206,7 +209,6 @@ func (n *Node) memoryWorker(w *worker) memoryWorker {
 			m.retriable = m.retriable && t.actor.restarts != 0
 		}
 	}
-	const most = 3
 	if len(names) > most {
 		names = append(names[:most], "…")
 	}

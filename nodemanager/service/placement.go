@@ -160,7 +160,11 @@ func (n *Node) removePlacement(p *placement) {
 	}
 	for _, aid := range sortedIDs(n.actors) {
 		if a := n.actors[aid]; a.tmpl.group == p {
-			n.endActor(a, gone, true)
+			death := gone
+			if a.state != actorCreating {
+				death = &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_ACTOR_DIED, Message: gone.GetMessage()} // it was placed, and has lived
+			}
+			n.endActor(a, death, true)
 		}
 	}
 	for _, t := range n.tasksIn(p) {

@@ -99,9 +99,6 @@ func (r *runtimeEnv) timeout() time.Duration {
 
 // apply changes how Python workers are started as a runtime environment says. dir is the node's directory.
 func (r *runtimeEnv) apply(spec *workerpool.Spec, dir string) {
-	for name, value := range r.EnvVars {
-		spec.Env[name] = expand(value, spec.Env)
-	}
 	if r.changes() {
 		spec.Env[envRuntimeDir] = dir
 		spec.Args[len(spec.Args)-1] = "mobula._runtime_env" // it becomes mobula._zygote
@@ -113,6 +110,13 @@ func (r *runtimeEnv) apply(spec *workerpool.Spec, dir string) {
 }
 
 var reference = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// setVariables adds the environment's variables to those that the job's workers have.
+func (r *runtimeEnv) setVariables(vars map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(r.EnvVars)) {
+		vars[name] = expand(r.EnvVars[name], vars)
+	}
+}
 
 // expand replaces each ${NAME} in the value of a variable by what the job's workers, or else the node, have of that name.
 func expand(value string, vars map[string]string) string {

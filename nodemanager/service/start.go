@@ -50,6 +50,8 @@ func (n *Node) workerEnv(j *job, isolated bool, env string) map[string]string {
 	}
 	maps.Copy(vars, j.env)
 	maps.Copy(vars, j.envs[env])
+	r := j.runtimeOf(env)
+	r.setVariables(vars)
 	return vars
 }
 

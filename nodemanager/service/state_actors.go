@@ -112,6 +112,9 @@ func (n *Node) actorRow(i actorItem) *mobulav1.ActorInfo {
 	}
 	if a.death != nil {
 		record.Cause = &mobulav1.Cause{Message: shorten(a.death.GetMessage())}
+		if a.ended > 0 {
+			record.EndedUnixNs = n.wall(a.ended)
+		}
 	}
 	return &mobulav1.ActorInfo{
 		Record: record, WaitingCalls: uint64(a.waiting), RunningCalls: uint64(len(a.flying)),

@@ -1,8 +1,10 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
@@ -26,7 +28,7 @@ func (s *State) Explain(_ context.Context, r *mobulav1.ExplainRequest) (*mobulav
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.now = n.clock()
-	e := explainer{n: n, seen: make(map[*ownership.Object]bool)}
+	e := explainer{n: n, seen: make(map[*ownership.Object]bool), above: make(map[*ownership.Object]bool)}
 	switch b := r.GetId(); len(b) {
 	case id.TaskSize:
 		tid := id.Task(b)
@@ -52,6 +54,7 @@ func (s *State) Explain(_ context.Context, r *mobulav1.ExplainRequest) (*mobulav
 type explainer struct {
 	n     *Node
 	seen  map[*ownership.Object]bool
+	above map[*ownership.Object]bool // those that wait for what is explained now
 	lines []string
 }
 
@@ -81,11 +84,16 @@ func (e *explainer) actor(a *actor) {
 
 // object tells of an object, and of what it waits for.
 func (e *explainer) object(o *ownership.Object, depth int) {
+	if e.above[o] {
+		e.line(depth, "object %v: see above; this is a circle, in which nothing goes on unless one of the gets in it waits for something else", o.ID)
+		return
+	}
 	if e.seen[o] {
 		e.line(depth, "object %v: see above", o.ID)
 		return
 	}
-	e.seen[o] = true
+	e.seen[o], e.above[o] = true, true
+	defer delete(e.above, o)
 	if !e.line(depth, "object %v: %s", o.ID, e.n.explainObject(o)) || o.Value() != nil {
 		return
 	}
@@ -98,8 +106,42 @@ func (e *explainer) object(o *ownership.Object, depth int) {
 			e.object(arg, depth+1)
 		}
 	}
-	if t.sched.State() == scheduler.Queued {
+	switch {
+	case t.handle != 0 && t.blocks():
+		e.gets(t, depth+1)
+	case t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
+		e.ahead(t, depth+1)
+	case t.sched.State() == scheduler.Queued:
 		e.holders(t, depth+1)
+	}
+}
+
+// gets tells what the process of a task that waits in a get has asked for and does not have. It looks at every object, as people ask rarely.
+func (e *explainer) gets(t *task, depth int) {
+	var missing []*ownership.Object
+	for o := range e.n.dir.All() {
+		if o.Value() == nil && o.AwaitedBy(t.worker.session.id) {
+			missing = append(missing, o)
+		}
+	}
+	slices.SortFunc(missing, func(a, b *ownership.Object) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	for _, o := range missing {
+		if len(e.lines) <= explainLines {
+			e.object(o, depth)
+		}
+	}
+}
+
+// ahead tells of the calls that an actor runs, and for whose end a call waits.
+func (e *explainer) ahead(t *task, depth int) {
+	a := t.actor
+	if a == nil {
+		return
+	}
+	for _, other := range a.flying[:min(len(a.flying), a.capacity())] {
+		if other != t && !other.done && len(e.lines) <= explainLines {
+			e.object(&other.first, depth)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"slices"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 )
@@ -58,6 +59,9 @@ func (n *Node) nodeInfo() *mobulav1.NodeInfo {
 			CapacityBytes: st.CapacityBytes, UsedBytes: st.UsedBytes, ObjectBytes: st.ObjectBytes, PinnedBytes: st.PinnedBytes,
 			Segments: uint32(st.Segments), Objects: uint32(st.Objects), Waiting: uint32(st.Waiting),
 		},
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.labels)) {
+		info.Record.Labels = append(info.Record.Labels, &mobulav1.NodeLabel{Name: name, Value: n.labels[name]})
 	}
 	if n.draining != "" {
 		info.Record.Status, info.Record.DrainReason = mobulav1.NodeStatus_NODE_STATUS_DRAINING, n.draining

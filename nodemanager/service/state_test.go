@@ -235,3 +235,35 @@ func TestEndedTasksAreListedWhoeverHoldsTheirResults(t *testing.T) {
 		}
 	}
 }
+
+func TestActorsThatWaitForEachOtherAreExplainedAsACircle(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	d := w.driver()
+	actor, m := d.template(anActor), d.template(aMethod)
+	made, other := d.submit(actor), d.submit(actor)
+	w1 := w.worker()
+	w1.done(w1.executes(made), "made")
+	d.result(made, 0)
+	w2 := w.worker()
+	w2.done(w2.executes(other), "other")
+	d.result(other, 0)
+	a, b, c := d.submit(m, on(made)), d.submit(m, on(other)), d.submit(m, on(made))
+	ea, eb := w1.executes(a), w2.executes(b)
+	w1.executes(c) // behind a, in the same process
+	w1.send(&mobulav1.Get{Sequence: 1, ObjectId: bytesOf(b.object(0))}, blocked(ea))
+	w2.send(&mobulav1.Get{Sequence: 1, ObjectId: bytesOf(c.object(0))}, blocked(eb))
+	w1.silence()
+	w2.silence()
+	s := NewState(StateConfig{})
+	s.Attach(w.node)
+	id := a.object(0)
+	r, err := s.Explain(t.Context(), &mobulav1.ExplainRequest{Id: id[:]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Split(r.GetText(), "\n"); len(lines) != 4 || !strings.Contains(lines[0], "waits in a get") || !strings.Contains(lines[1], "waits in a get") ||
+		!strings.Contains(lines[2], "for its turn at actor") || !strings.Contains(lines[3], "circle") {
+		t.Errorf("%s", r.GetText())
+	}
+}

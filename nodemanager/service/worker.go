@@ -156,6 +156,9 @@ func (n *Node) workerEnded(wid id.Worker, exit workerpool.ExitReason) {
 	if exit.Cause == workerpool.CauseZygote && w.killed == "" {
 		w.killed = string(exit.Cause) // which is not the fault of what it ran
 	}
+	if w.flying == 0 && len(w.actors) == 0 {
+		n.startFailed(w.job, &startExitError{exit}) // for when none of them lives until it has something to do
+	}
 	cause := n.crash(w, exit)
 	gone := n.sched.WorkerGone(w.sched, n.now)
 	if w.leaving {

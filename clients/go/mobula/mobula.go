@@ -33,7 +33,7 @@ type initConfig struct {
 	address    string
 	namespace  string
 	cpus       float64
-	gpus       int
+	gpus       *int
 	memory     int64
 	resources  map[string]float64
 	storeBytes uint64
@@ -53,8 +53,8 @@ func WithNamespace(namespace string) InitOption {
 // WithCPUs is the number of CPUs that tasks may use on the node that Init starts; default the machine's.
 func WithCPUs(n float64) InitOption { return func(c *initConfig) { c.cpus = n } }
 
-// WithGPUs is the number of GPUs of the node that Init starts; default none.
-func WithGPUs(n int) InitOption { return func(c *initConfig) { c.gpus = n } }
+// WithGPUs is the number of GPUs of the node that Init starts; default those that are found.
+func WithGPUs(n int) InitOption { return func(c *initConfig) { c.gpus = &n } }
 
 // WithMemory is the memory, in bytes, that tasks may ask for on the node that Init starts; default 70 % of the machine's.
 func WithMemory(bytes int64) InitOption { return func(c *initConfig) { c.memory = bytes } }

@@ -17,11 +17,11 @@ TIMEOUT_S = 120
 def snippets() -> list[tuple[str, str]]:
     """Returns the Python snippets of the pages, each with the place where it begins."""
     found = []
-    for page in sorted((ROOT / "docs" / "python").glob("*.md")):
+    for page in [ROOT / "README.md", ROOT / "clients" / "python" / "README.md", *sorted((ROOT / "docs" / "python").glob("*.md"))]:
         text = page.read_text()
         for match in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             line = text.count("\n", 0, match.start()) + 2
-            found.append((f"{page.name}:{line}", match.group(1)))
+            found.append((f"{page.relative_to(ROOT)}:{line}", match.group(1)))
     return found
 
 
@@ -36,9 +36,33 @@ def run(args: list[str]) -> str:
 
 @pytest.mark.parametrize(("place", "code"), snippets(), ids=lambda value: value if "\n" not in value else "")
 def test_snippet_works(place: str, code: str, tmp_path: Path) -> None:
+    for module in re.findall(r"^(?:from|import) (joblib|numpy|opentelemetry)\b", code, re.MULTILINE):
+        pytest.importorskip(module)
     script = tmp_path / "snippet.py"
     script.write_text(code)
     run([str(script)])
+
+
+def test_every_exception_of_the_page_is_there() -> None:
+    from mobula import exceptions
+
+    page = (ROOT / "docs" / "python" / "errors.md").read_text()
+    names = set(re.findall(r"`(\w+Error)`", page)) - {"MyError"}
+    assert len(names) > 10
+    assert [name for name in sorted(names) if not hasattr(exceptions, name)] == []
+
+
+def test_the_first_program_of_the_readme_runs_as_a_program_for_ray(tmp_path: Path) -> None:
+    code = next(code for place, code in snippets() if place.startswith("README.md:"))
+    assert run_code(tmp_path, code) == "[0, 1, 4, 9]\n"
+    assert run_code(tmp_path, code.replace("mobula", "ray"), "-m", "mobula.ray") == "[0, 1, 4, 9]\n"
+
+
+def run_code(tmp_path: Path, code: str, *options: str) -> str:
+    """Runs a snippet as a script, with options for the interpreter."""
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    return run([*options, str(script)])
 
 
 EXAMPLES = {

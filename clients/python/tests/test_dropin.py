@@ -205,3 +205,23 @@ def test_script_of_ray_microbenchmark_is_taken_from_an_installed_ray(tmp_path: P
     )
     done = run("-m", "mobula.ray", "-c", "import ray._private.ray_perf", PYTHONPATH=str(tmp_path))
     assert done.stdout == "borrowed mobula.ray\n", done.stderr
+
+
+def test_python_processes_of_the_program_resolve_ray_too(tmp_path: Path) -> None:
+    (tmp_path / "child.py").write_text("import ray.util.queue\nimport ray\nprint(ray.__name__, ray.util.queue.Queue.__module__)\n")
+    program = """
+import multiprocessing, os, subprocess, sys
+import ray
+
+def name(_):
+    import ray
+    from ray.exceptions import RayTaskError
+    return ray.__name__, RayTaskError.__module__
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.map(name, [0]))
+    child = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child.py")
+    print(subprocess.run([sys.executable, child], capture_output=True, text=True, check=True).stdout.strip())
+"""
+    assert on_mobula(program, tmp_path).splitlines() == ["[('mobula.ray', 'mobula.exceptions')]", "mobula.ray mobula.util.queue"]

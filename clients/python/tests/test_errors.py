@@ -645,3 +645,10 @@ def test_the_error_prints_as_a_python_traceback_does() -> None:
     printed = "".join(traceback.format_exception(raised(lambda: throw(sent(lambda: throw(ValueError("x")))))))
     assert "mobula.exceptions.RayTaskError(ValueError): mobula::f() (pid=7)\n" in printed
     assert printed.rstrip().endswith("ValueError: x")
+
+
+def test_dual_class_of_memory_error() -> None:
+    error = exceptions.RayTaskError("f", "traceback", MemoryError("none left")).as_instanceof_cause()
+    assert isinstance(error, MemoryError)
+    assert isinstance(error, exceptions.RayTaskError)
+    assert error.args == ("none left",)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import mobula
 from mobula import _runtime_env, _snapshot, _venv
-from mobula.exceptions import ActorDiedError, RuntimeEnvSetupError, WorkerStartError
+from mobula.exceptions import ActorDiedError, RuntimeEnvSetupError, WorkerCrashedError
 from mobula.runtime_env import RuntimeEnv, RuntimeEnvConfig
 
 # --- checks -------------------------------------------------------------------------------------------------------------------
@@ -382,6 +382,17 @@ def test_packages_are_installed_once_and_beside_those_of_the_driver(project: Pat
 
 
 @pytest.mark.usefixtures("node")
+def test_uv_installs_packages_too(project: Path, tmp_path: Path, cache: Path) -> None:
+    uv = tmp_path / "uv"  # what is needed of it, on pip
+    uv.write_text('#!/bin/sh\ntest "$1 $2 $3" = "pip install --python" || exit 9\npython=$4; shift 4\nexec "$python" -P -m pip install "$@"\n')
+    uv.chmod(0o755)
+    options = ["--no-index", "--find-links", str(project)]
+    env = {"uv": {"packages": ["mobula_test_pkg==2.0"], "uv_pip_install_options": options}, "env_vars": {"PATH": f"{tmp_path}:${{PATH}}"}}
+    got = mobula.get(version.options(runtime_env=env).remote(), timeout=60)
+    assert got[0] == 2 and got[1].startswith(str(cache))
+
+
+@pytest.mark.usefixtures("node")
 def test_packages_that_cannot_be_installed_fail_tasks_and_actors_with_what_the_installer_said(project: Path) -> None:
     env = packages(project, "mobula_no_such_package")
     with pytest.raises(RuntimeEnvSetupError, match="No matching distribution found for mobula_no_such_package"):
@@ -445,14 +456,16 @@ def test_the_interpreter_can_be_chosen(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("node")
 def test_the_setup_hook_runs_first_in_each_worker() -> None:
     def hook() -> None:
-        os.environ["MOBULA_T_HOOK"] = "ran"
+        os.environ["MOBULA_T_HOOK"] = mobula.get_runtime_context().get_job_id()
+
+    job = mobula.get_runtime_context().get_job_id()
 
     def bad() -> None:
         raise ValueError("the hook's own words")
 
-    assert mobula.get(look.options(runtime_env={"worker_process_setup_hook": hook}).remote("MOBULA_T_HOOK"))["MOBULA_T_HOOK"] == "ran"
+    assert mobula.get(look.options(runtime_env={"worker_process_setup_hook": hook}).remote("MOBULA_T_HOOK"))["MOBULA_T_HOOK"] == job
     assert mobula.get(look.options(runtime_env={"worker_process_setup_hook": "gc.disable"}).remote())["pid"] > 0
-    with pytest.raises(WorkerStartError, match="the hook's own words"):
+    with pytest.raises(WorkerCrashedError, match="the hook's own words"):
         mobula.get(look.options(runtime_env={"worker_process_setup_hook": bad}).remote(), timeout=60)
 
     @mobula.remote

@@ -268,3 +268,37 @@ def test_a_collector_that_does_not_answer_delays_nothing(tmp_path: Path, binary:
     start = time.monotonic()
     assert "result 5" in run(program, tmp_path, binary, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf")
     assert time.monotonic() - start < 20
+
+
+HOOK = """
+import sys
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+
+def setup():
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stdout, formatter=lambda span: span.name + "\\n")))
+    trace.set_tracer_provider(provider)
+"""
+
+
+def test_a_startup_hook_sets_tracing_up_in_the_driver_and_in_workers(tmp_path: Path, binary: str) -> None:
+    (tmp_path / "my_tracing.py").write_text(HOOK)
+    program = """
+import time, mobula
+mobula.init(num_cpus=1, _tracing_startup_hook="my_tracing:setup")
+
+@mobula.remote
+def hooked():
+    return 1
+
+mobula.get(hooked.remote())
+time.sleep(0.5)
+"""
+    output = run(program, tmp_path, binary)
+    assert "submit __main__.hooked" in output
+    assert "run __main__.hooked" in output
+    failing = "import mobula\ntry:\n    mobula.init(_tracing_startup_hook={!r})\nexcept {}:\n    assert not mobula.is_initialized()\n"
+    run(failing.format("no_such_module:f", "ImportError"), tmp_path, binary)
+    run(failing.format("nonsense", "ValueError"), tmp_path, binary)

@@ -22,6 +22,10 @@ class Doubler:
         time.sleep(seconds)
         return seconds
 
+    @mobula.method(num_returns=2)
+    def both(self, x: int) -> tuple[int, int]:
+        return x, 2 * x
+
     def fail(self, x: int) -> int:
         if x % 2:
             raise ValueError(f"odd: {x}")
@@ -43,6 +47,14 @@ def test_map_unordered_yields_every_result_and_the_quick_ones_first() -> None:
     results = list(pool.map_unordered(lambda actor, v: actor.slow.remote(v), [0.4, 0.01, 0.02]))
     assert sorted(results) == [0.01, 0.02, 0.4]
     assert results[-1] == 0.4
+
+
+def test_calls_may_have_several_results() -> None:
+    pool = pool_of(2)
+    assert list(pool.map(lambda actor, v: actor.both.remote(v), range(6))) == [[v, 2 * v] for v in range(6)]
+    assert sorted(pool.map_unordered(lambda actor, v: actor.both.remote(v), range(6))) == [[v, 2 * v] for v in range(6)]
+    pool.submit(lambda actor, v: actor.both.remote(v), 1)
+    assert pool.get_next(timeout=20) == [1, 2]
 
 
 def test_map_is_submitted_before_it_is_iterated() -> None:

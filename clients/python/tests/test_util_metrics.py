@@ -21,6 +21,14 @@ def test_a_counter_adds_by_tags() -> None:
     assert counter.info == {"name": "requests", "description": "how many", "tag_keys": ("route", "code"), "default_tags": {"code": "200"}}
 
 
+def test_a_metric_that_is_made_again_goes_on() -> None:
+    Counter("again").inc(2)
+    Counter("again").inc(3)
+    assert snapshot()["again"] == {(): 5.0}
+    Counter("again", tag_keys=("other",))
+    assert snapshot()["again"] == {}
+
+
 def test_a_gauge_is_set() -> None:
     gauge = Gauge("depth")
     gauge.set(5)

@@ -222,10 +222,15 @@ def test_removing_a_group_ends_what_is_inside() -> None:
     assert mobula.get(actor.where.remote()) == group.id.hex()
     waiting = where.options(num_cpus=2, scheduling_strategy=Within(group)).remote()
     remove_placement_group(group)
-    with pytest.raises(mobula.exceptions.RayActorError):
+    with pytest.raises((mobula.exceptions.RayActorError, mobula.exceptions.ActorPlacementGroupRemoved)):
         mobula.get(actor.where.remote(), timeout=20)
     with pytest.raises(mobula.exceptions.TaskPlacementGroupRemoved):
         mobula.get(waiting, timeout=20)
+    for call in (where.options(num_cpus=2, scheduling_strategy=Within(group)).remote, group.ready):
+        with pytest.raises(mobula.exceptions.TaskPlacementGroupRemoved):
+            mobula.get(call(), timeout=20)
+    with pytest.raises(mobula.exceptions.TaskPlacementGroupRemoved):
+        group.wait(20)
 
 
 def test_a_node_is_chosen_by_its_id() -> None:

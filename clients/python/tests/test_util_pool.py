@@ -177,23 +177,18 @@ def test_imap_waits_as_long_as_it_is_told(pool: Pool) -> None:
         assert results.next(timeout=20) == 0.5
 
 
-def test_imap_goes_on_after_an_error(pool: Pool) -> None:
-    results = pool.imap(fail, [2, 3, 4])
-    assert next(results) == 2
-    with pytest.raises(ValueError, match="no 3"):
-        next(results)
-    assert next(results) == 4
-    assert len([*_outcomes(pool.imap_unordered(fail, [2, 3, 4]))]) == 3
+@pytest.mark.parametrize("chunksize", [1, 2])
+def test_imap_yields_an_error_as_the_result_of_its_call(pool: Pool, chunksize: int) -> None:
+    results = list(pool.imap(fail, [2, 3, 4], chunksize=chunksize))
+    assert (results[0], results[2]) == (2, 4)
+    assert isinstance(results[1], ValueError) and str(results[1]) == "no 3"
+    assert sorted(map(str, pool.imap_unordered(fail, [2, 3, 4], chunksize=chunksize))) == ["2", "4", "no 3"]
 
 
-def _outcomes(results: Any) -> Any:
-    while True:
-        try:
-            yield next(results)
-        except StopIteration:
-            return
-        except ValueError as error:
-            yield error
+def test_what_cannot_be_iterated_is_refused_at_once(pool: Pool) -> None:
+    for call in (pool.map, pool.imap, pool.imap_unordered, pool.starmap):
+        with pytest.raises(TypeError, match="object is not iterable"):
+            call(square, 3)  # type: ignore[operator]
 
 
 def test_the_initializer_runs_in_every_process() -> None:

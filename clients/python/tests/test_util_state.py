@@ -108,6 +108,16 @@ def test_tasks_are_listed_with_their_states(work: dict[str, Any]) -> None:
     assert [row.name for row in state.list_tasks(filters=[("type", "=", "ACTOR_CREATION_TASK"), ("name", "=", "keeper")])] == ["keeper"]
 
 
+def test_tasks_that_have_ended_are_remembered(node: None) -> None:
+    mobula.get([quick.options(name="forgotten").remote() for _ in range(3)])
+    rows = eventually(lambda: state.list_tasks(filters=[("name", "=", "forgotten")]))
+    assert [row.state for row in rows] == ["FINISHED"] * 3
+    for row in rows:
+        assert row.start_time_ms is not None and row.end_time_ms is not None
+        assert row.creation_time_ms <= row.start_time_ms <= row.end_time_ms
+        assert row.worker_pid
+
+
 def test_objects_are_listed(work: dict[str, Any]) -> None:
     (row,) = state.get_objects(work["object"].hex())
     assert row.object_size >= 1_000_000

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from mobula import _msgpack, _values
+from mobula._context import process
 from mobula._values import MSGPACK, PICKLE5, Packed, pack, pack_args, pack_definition, unpack, unpack_args
 from mobula.exceptions import OufOfBandObjectRefSerializationException, RaySystemError
 
@@ -57,7 +58,7 @@ class Handle:
         return _load_handle, (_values.collect_ref(self.id, self), self.description)
 
 
-def _load_handle(number: int, description: str) -> Handle:
+def _load_handle(number: int | bytes, description: str) -> Handle:
     return Handle(_values.ref_at(number), description)
 
 
@@ -264,9 +265,22 @@ def test_portable_values_hold_refs_too() -> None:
     assert read["r"] == Ref(A)
 
 
-def test_refs_cannot_be_pickled_or_opened_outside_of_values() -> None:
+def test_a_ref_in_a_pickle_of_the_user_is_kept() -> None:
+    process.kept.clear()
+    ref, handle = pickle.loads(pickle.dumps([Ref(A), Handle(B, "d")]))
+    assert (ref, handle.id) == (Ref(A), B)
+    assert set(process.kept) == {A, B}
+    process.kept.clear()
+
+
+def test_refs_outside_of_values_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_allow_out_of_band_object_ref_serialization", "0")
     with pytest.raises(OufOfBandObjectRefSerializationException, match="keep its object alive"):
         pickle.dumps(Ref(A))
+    assert process.kept == {}
+
+
+def test_pickles_of_values_cannot_be_opened_outside_of_values() -> None:
     p = pack([Ref(A)])
     with pytest.raises(pickle.UnpicklingError, match="outside of get"):
         pickle.loads(p.meta)

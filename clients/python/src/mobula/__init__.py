@@ -34,7 +34,7 @@ from mobula._api import (
     wait,
 )
 from mobula._context import get_gpu_ids, get_runtime_context
-from mobula._decorator import go_function, remote
+from mobula._decorator import go_actor, go_function, remote
 from mobula._refs import (
     ActorID,
     DynamicObjectRefGenerator,
@@ -80,6 +80,7 @@ __all__ = [
     "get_actor",
     "get_gpu_ids",
     "get_runtime_context",
+    "go_actor",
     "go_function",
     "init",
     "is_initialized",

@@ -12,6 +12,7 @@ from mobula._context import Capture, current, process, session
 from mobula._refs import INDEX_0, ActorID, ObjectRef, install_ref_hooks
 from mobula._remote import (
     ACTOR,
+    GO,
     INLINE_MAX,
     METHOD,
     PYTHON,
@@ -128,6 +129,11 @@ def class_of_text(text: str) -> Class:
         return known
     import json
 
+    if text.startswith(_FOREIGN):
+        try:
+            return ForeignClass(*json.loads(text[len(_FOREIGN) :]))
+        except TypeError as e:
+            raise ValueError(f"the description of an actor's class cannot be read: {e}") from e
     try:
         name, is_async, data = json.loads(text)
         methods = {n: Method(n, Signature.from_json(s), g, o) for n, (s, g, o) in data.items()}
@@ -228,7 +234,7 @@ class ActorClass(Generic[T]):
             if name == "":
                 raise ValueError("Actor name cannot be an empty string.")
             check_namespace(namespace)
-            existing = self._existing(name, namespace)
+            existing = _existing(options, name, namespace)
             if existing is not None:
                 return existing
         elif namespace is not None:
@@ -272,19 +278,6 @@ class ActorClass(Generic[T]):
         cls = self.options(**options) if options else self
         return cls.remote(*(args or ()), **(kwargs or {}))
 
-    def _existing(self, name: str, namespace: str | None) -> ActorHandle[Any] | None:
-        """Returns the actor of that name when that is wanted; raises ValueError when it is in the way."""
-        try:
-            handle = get_actor(name, namespace)
-        except ValueError:
-            return None
-        if self._default_options.get("get_if_exists"):
-            return handle
-        raise ActorAlreadyExistsError(
-            f"The name {name} (namespace={namespace}) is already taken. Please use a different name or get the existing actor using "
-            f"ray.get_actor('{name}', namespace='{namespace}')"
-        )
-
     def _describe(self) -> Class:
         if self._description is None:
             self._description = describe(self._class, self._class_name)
@@ -321,6 +314,20 @@ class ActorClass(Generic[T]):
 
     def __repr__(self) -> str:
         return f"ActorClass({self._class.__name__})"
+
+
+def _existing(options: Mapping[str, Any], name: str, namespace: str | None) -> ActorHandle[Any] | None:
+    """Returns the actor of that name when that is wanted; raises ValueError when it is in the way."""
+    try:
+        handle = get_actor(name, namespace)
+    except ValueError:
+        return None
+    if options.get("get_if_exists"):
+        return handle
+    raise ActorAlreadyExistsError(
+        f"The name {name} (namespace={namespace}) is already taken. Please use a different name or get the existing actor using "
+        f"ray.get_actor('{name}', namespace='{namespace}')"
+    )
 
 
 def _await_name(handle: ActorHandle[Any], s: Session, name: str, namespace: str | None, get_if_exists: bool) -> ActorHandle[Any]:
@@ -466,8 +473,14 @@ class ActorHandle(Generic[T]):
         number = _values.collect_ref(self._mobula_id + INDEX_0, self)
         return _load_handle, (number, self._mobula_class.text, self._mobula_retries, self._mobula_limit)
 
+    def __copy__(self) -> ActorHandle[T]:
+        return self
 
-def _load_handle(number: int, text: str, retries: int, limit: int) -> ActorHandle[Any]:
+    def __deepcopy__(self, memo: object) -> ActorHandle[T]:
+        return self
+
+
+def _load_handle(number: int | bytes, text: str, retries: int, limit: int) -> ActorHandle[Any]:
     """Makes the handle with a number of the value that is being unpacked; pickles of handles name this function."""
     return _held_handle(_values.ref_at(number), class_of_text(text), retries, limit)
 
@@ -504,14 +517,71 @@ class _AnyMethods(dict[str, Method]):
 class ForeignClass(Class):
     """A class of another language, of which only the name is known."""
 
-    __slots__ = ("language",)
+    __slots__ = ("executable", "language")
 
-    def __init__(self, name: str, language: int = 1) -> None:
+    def __init__(self, name: str, language: int = GO, executable: str = "") -> None:
         self.language = language
-        super().__init__(name, _AnyMethods(), True)
+        self.executable = executable  # of a class of Go that is not in the driver's own program
+        super().__init__(name, _AnyMethods(), False)
 
     def _to_text(self) -> str:
-        return f"foreign:{self.language}:{self.name}"
+        import json
+
+        return _FOREIGN + json.dumps([self.name, self.language, self.executable])
+
+
+_FOREIGN = "foreign:"
+"""How the text of a class of another language begins."""
+
+
+class ForeignActorClass:
+    """A class of another language, by its name: ``.remote(...)`` makes an actor. Its arguments and results are plain data."""
+
+    def __init__(self, name: str, constructor: str, language: int, options: Mapping[str, Any], executable: str = "") -> None:
+        self._class_name = name
+        self._constructor_name = constructor
+        self._language = language
+        self._default_options = dict(options)
+        self._executable = executable
+        self._call: Call | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(f"Actors cannot be instantiated directly. Instead of '{self._class_name}()', use '{self._class_name}.remote()'.")
+
+    def remote(self, *args: Any) -> ActorHandle[Any]:
+        """Makes an actor and returns its handle at once. An error of the constructor shows with the first call of a method.
+
+        Raises TypeError for arguments that are not plain data, ValueError when the name is taken.
+        """
+        options = self._default_options
+        name, namespace = options.get("name"), options.get("namespace")
+        check_namespace(namespace)
+        if name is not None and (existing := _existing(options, name, namespace)) is not None:
+            return existing
+        s = session()
+        cls = ForeignClass(self._class_name, self._language, self._executable)
+        call = self._call
+        if call is None or call.session is not s:
+            t = actor_template(self._constructor_name, options, cls)
+            setattr(t, "class", self._class_name)
+            t.language, t.portable, t.executable = self._language, True, self._executable
+            number = s.template(t.SerializeToString(deterministic=True))
+            self._call = call = Call(s, number, self._constructor_name, 1, portable=True)
+        made = call.submit(args, {})
+        handle = _held_handle(made._id, cls, options.get("max_task_retries") or 0, options.get("max_pending_calls") or -1)
+        return handle if name is None else _await_name(handle, s, name, namespace, bool(options.get("get_if_exists")))
+
+    def options(self, **options: Any) -> ForeignActorClass:
+        """Returns this class with other options. Raises ValueError or TypeError for what cannot be."""
+        merged = {**self._default_options, **options}
+        _options.check_actor(merged, in_options=True)
+        return ForeignActorClass(self._class_name, self._constructor_name, self._language, merged, self._executable)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ForeignActorClass, (self._class_name, self._constructor_name, self._language, self._default_options, self._executable)
+
+    def __repr__(self) -> str:
+        return f"ForeignActorClass({self._class_name})"
 
 
 class ActorMethod:
@@ -594,9 +664,16 @@ def _bind(m: Method, handle: ActorHandle[Any], overrides: Mapping[str, Any]) -> 
     returns = _options.num_returns(options.get("num_returns"), m.is_generator)
     cls = handle._mobula_class
     foreign = isinstance(cls, ForeignClass)
-    language = cls.language if isinstance(cls, ForeignClass) else PYTHON
+    language, executable = (cls.language, cls.executable) if isinstance(cls, ForeignClass) else (PYTHON, "")
     name = f"{cls.name}.{m.name}"[-256:]
-    t: Any = task_pb2.Template(kind=METHOD, name=name, language=language, portable=foreign, **{"class": cls.name})  # type: ignore[arg-type]
+    t: Any = task_pb2.Template(
+        kind=METHOD,
+        name=name,
+        language=language,  # type: ignore[arg-type]
+        portable=foreign or bool(options.get("portable")),
+        executable=executable,
+        **{"class": cls.name},  # type: ignore[arg-type]
+    )
     out = t.options
     set_returns(t, returns, options)
     retries = options.get("max_task_retries")
@@ -664,7 +741,7 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle[Any]:
 def handle_of_template(actor_id: bytes, template: Any, s: Session | None) -> ActorHandle[Any]:
     """Makes a handle of an actor that is known by the template of its creation."""
     if not template.description:
-        return ActorHandle(actor_id, ForeignClass(template.name, template.language), s)
+        return ActorHandle(actor_id, ForeignClass(getattr(template, "class"), template.language, template.executable), s)
     retries, limit, text = template.description.decode().split(" ", 2)
     return ActorHandle(actor_id, class_of_text(text), s, retries=int(retries), limit=int(limit))
 

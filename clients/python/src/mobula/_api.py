@@ -29,7 +29,7 @@ _HARMLESS = frozenset({
     "allow_multiple", "cgroup_path", "configure_logging", "dashboard_host", "dashboard_port", "enable_resource_isolation", "include_dashboard",
     "job_config", "logging_config", "logging_format", "logging_level", "proxy_server_url", "system_reserved_cpu", "system_reserved_memory",
     "_driver_object_store_memory", "_enable_object_reconstruction", "_metrics_export_port", "_node_ip_address", "_node_name",
-    "_plasma_directory", "_redis_password", "_redis_username", "_skip_env_hook", "_system_config", "_temp_dir", "_tracing_startup_hook",
+    "_plasma_directory", "_redis_password", "_redis_username", "_skip_env_hook", "_system_config", "_temp_dir",
     "object_spilling_directory",
 })  # fmt: skip
 
@@ -94,7 +94,7 @@ def init(
         num_cpus: CPUs of the node that is started; default what the machine, or the container, has.
         num_gpus: GPUs of it.
         resources: custom resources of it, name to quantity.
-        labels: labels of the node; not there yet.
+        labels: labels of it, by which tasks and actors may choose a node.
         object_store_memory: capacity of its object store in bytes.
         local_mode: refused, as Ray does.
         ignore_reinit_error: whether a second call returns instead of raising.
@@ -102,14 +102,15 @@ def init(
         namespace: namespace of named actors; default one of its own.
         runtime_env: environment of the workers of this program.
         _memory: memory in bytes that tasks may ask for.
-        options: other options of Ray's, which change nothing here.
+        options: ``_tracing_startup_hook``, "module:function" that sets OpenTelemetry up in the driver and in workers; and other options of
+            Ray's, which change nothing here.
 
     Raises:
         RuntimeError: when a session is open, or an option is unknown.
         ConnectionError: when there is no node to join.
         ValueError: when resources are given for a node that runs already.
     """
-    unknown = [k for k in options if k not in _HARMLESS]
+    unknown = [k for k in options if k not in _HARMLESS and k != "_tracing_startup_hook"]
     if unknown:
         raise RuntimeError(f"Unknown keyword argument(s): {', '.join(unknown)}")
     if local_mode:
@@ -129,13 +130,13 @@ def init(
             raise RuntimeError("the session of this worker has ended")
         if process.session is not None:
             shutdown()
-        if labels:
-            raise ValueError("labels of a node are not supported by this version of Mobula")
         settings = _settings(num_cpus, num_gpus, resources, object_store_memory, _memory)
+        if labels:
+            settings["Labels"] = {str(k): str(v) for k, v in labels.items()}
         if log_to_driver is None:
             log_to_driver = os.environ.get("RAY_LOG_TO_DRIVER", "1") != "0"
         config = getattr(options.get("job_config"), "runtime_env", None)
-        return _open(address, settings, log_to_driver, namespace, runtime_env or config)
+        return _open(address, settings, log_to_driver, namespace, runtime_env or config, options.get("_tracing_startup_hook"))
 
 
 def _settings(
@@ -216,9 +217,14 @@ def _answers(directory: str) -> bool:
 
 
 def _open(
-    address: str | None, settings: dict[str, object], logs: bool, namespace: str | None, runtime_env: Mapping[str, Any] | None
+    address: str | None,
+    settings: dict[str, object],
+    logs: bool,
+    namespace: str | None,
+    runtime_env: Mapping[str, Any] | None,
+    tracing_hook: str | None,
 ) -> Context:
-    from mobula import _errors, _takeover
+    from mobula import _takeover
     from mobula._logs import Printer
     from mobula._session import Refused, Session, SessionLost, connect
     from mobula.exceptions import RayError
@@ -226,6 +232,11 @@ def _open(
     environment = _check_environment(runtime_env)
     directory = _find(address)
     hello = _hello(namespace, logs, whole_environment=directory is None)
+    if tracing_hook:
+        from mobula import _tracing
+
+        _tracing.call_hook(tracing_hook)
+        hello.worker_env["MOBULA_TRACING_HOOK"] = tracing_hook
     node = None
     if directory is not None:
         if settings:
@@ -247,7 +258,7 @@ def _open(
     except (Refused, SessionLost) as e:
         if node is not None:
             node.stop()
-        raise ConnectionError(f"the node refused the session: {_errors.unpack_error(e.error)}") from e
+        raise ConnectionError(f"the node refused the session: {e}") from e
     except (OSError, RayError):
         connection.close()
         if node is not None:
@@ -294,12 +305,14 @@ def _add_environment(hello: Any, environment: dict[str, Any], directory: str) ->
     """Writes the environment of the job into its Hello and returns it as tasks inherit it."""
     if not environment:
         return {}
+    import json
+
     from mobula import _runtime_env
 
     environment = _runtime_env.resolve(environment, directory)
-    hello.worker_env.update(environment.get("env_vars") or {})
-    hello.worker_env[_runtime_env.VARIABLE] = _runtime_env.encode(environment)
-    return environment
+    text = _runtime_env.encode(environment)
+    hello.worker_env[_runtime_env.VARIABLE] = text
+    return json.loads(text)  # type: ignore[no-any-return]
 
 
 def _hello(namespace: str | None, logs: bool, *, whole_environment: bool) -> Any:
@@ -388,6 +401,7 @@ def _after_fork() -> None:
     if process.session is not None:
         _forked_pid = os.getpid()
     process.session, process.node, process.printer, process.info = None, None, None, {}
+    process.kept = {}
 
 
 def shutdown(*, wait_for_processes: bool = True, _exiting_interpreter: bool = False) -> None:
@@ -398,6 +412,7 @@ def shutdown(*, wait_for_processes: bool = True, _exiting_interpreter: bool = Fa
         s, node, printer = process.session, process.node, process.printer
         tracer, process.tracer = process.tracer, None
         process.session, process.node, process.printer, process.info = None, None, None, {}
+        process.kept = {}
         if tracer is not None:
             tracer.close()
         if s is None:
@@ -424,6 +439,9 @@ def _value(stored: Any) -> Any:
     if stored.format == _values.ERROR:
         raise value  # type: ignore[misc]
     return value
+
+
+_REF_ONLY = {ObjectRef}
 
 
 @overload
@@ -454,12 +472,13 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
             return _value(s.get_one(object_refs._id, timeout))
         if not isinstance(object_refs, list):
             return _get_other(object_refs)
-        for ref in object_refs:
-            if not isinstance(ref, ObjectRef):
-                raise TypeError(f"Attempting to call `get` on the value {ref}, which is not an ray.ObjectRef.")
         if not object_refs:
             session()
             return []
+        if set(map(type, object_refs)) != _REF_ONLY:
+            for ref in object_refs:
+                if not isinstance(ref, ObjectRef):
+                    raise TypeError(f"Attempting to call `get` on the value {ref}, which is not an ray.ObjectRef.")
         s = object_refs[0]._session
         if s is not process.session:
             _check_session(s)
@@ -507,8 +526,11 @@ def _warn_in_loop() -> None:
     )
 
 
-def put(value: T, *, _owner: Any = None, _tensor_transport: str | None = None) -> ObjectRef[T]:
-    """Makes an object of a value and returns its ref. Raises TypeError for a ref and for what cannot be sent, ObjectStoreFullError."""
+def put(value: T, *, portable: bool = False, _owner: Any = None, _tensor_transport: str | None = None) -> ObjectRef[T]:
+    """Makes an object of a value and returns its ref; with ``portable`` one that every language reads.
+
+    Raises TypeError for a ref and for what cannot be sent, ObjectStoreFullError.
+    """
     if isinstance(value, ObjectRef):
         raise TypeError(
             "Calling 'put' on an ray.ObjectRef is not allowed. If you really want to do this, you can wrap the ray.ObjectRef in a list and "
@@ -517,7 +539,7 @@ def put(value: T, *, _owner: Any = None, _tensor_transport: str | None = None) -
     if _owner is not None:
         raise ValueError("_owner is not supported: objects do not belong to processes, so they outlive whoever put them")
     s = process.session or session()
-    packed = _values.pack(value)
+    packed = _values.pack(value, portable=portable)
     return ObjectRef(s.put(packed), s)
 
 
@@ -536,16 +558,17 @@ def wait(
     if timeout is not None and timeout < 0:
         raise ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}")
     streams = False
-    for x in ray_waitables:
-        if isinstance(x, ObjectRef):
-            continue
-        if not isinstance(x, ObjectRefGenerator):
-            raise TypeError(f"wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator, got list containing {type(x)}")
-        streams = True
+    kinds = set(map(type, ray_waitables))
+    if kinds != _REF_ONLY:
+        for x in ray_waitables:
+            if not isinstance(x, (ObjectRef, ObjectRefGenerator)):
+                raise TypeError(f"wait() expected a list of ray.ObjectRef or ray.ObjectRefGenerator, got list containing {type(x)}")
+        streams = ObjectRefGenerator in kinds
     s = session()
     if not ray_waitables:
         return [], []
-    if len(set(ray_waitables)) != len(ray_waitables):
+    ids = [r._id for r in ray_waitables] if not streams else ray_waitables
+    if len(set(ids)) != len(ids):
         raise ValueError("Wait requires a list of unique ray_waitables.")
     if num_returns <= 0:
         raise ValueError(f"Invalid number of objects to return {num_returns}.")
@@ -554,7 +577,13 @@ def wait(
     if streams:
         ready = _wait_streams(s, ray_waitables, num_returns, timeout, fetch_local)
     else:
-        ready = s.wait([r._id for r in ray_waitables], num_returns, timeout, fetch_local)
+        chosen = s.wait_first(ids, num_returns, timeout)
+        if len(chosen) == 1:
+            at = chosen[0]
+            return [ray_waitables[at]], ray_waitables[:at] + ray_waitables[at + 1 :]
+        ready = [False] * len(ids)
+        for at in chosen:
+            ready[at] = True
     done: list[Any] = []
     rest: list[Any] = []
     for x, is_ready in zip(ray_waitables, ready, strict=True):
@@ -691,30 +720,37 @@ def nodes() -> list[dict[str, Any]]:
             "MetricsExportPort": 0,
             "NodeName": host,
             "Resources": resources if alive else {},
-            "Labels": {"ray.io/node-id": r.ref.node_id.hex()},
+            "Labels": {label.name: label.value for label in r.labels} or {"ray.io/node-id": r.ref.node_id.hex()},
         })
     return out
 
 
 def timeline(filename: str | None = None) -> list[dict[str, Any]] | None:
-    """Returns the tasks that the node remembers, each an instant (its submission) of the Chrome trace viewer, or writes them as JSON."""
+    """Returns the tasks that the node remembers as events of the Chrome trace viewer, or writes them as JSON.
+
+    A task that ran is a bar of its worker, with times in microseconds since 1970; one that did not (yet) is an instant: its submission.
+    The node remembers the last 10,000 tasks that have ended.
+    """
     from mobula._gen import state_pb2
 
     _require_init("timeline")
     answer = state_call("ListTasks", state_pb2.ListTasksRequest(limit=10_000), state_pb2.ListTasksResponse)
-    found = [
-        {
-            "name": t.name or t.function,
+    found = []
+    for t in answer.tasks:
+        event = {
+            "name": t.name or t.function.rpartition(".")[2],
             "cat": "task",
-            "ph": "i",
-            "s": "t",
-            "ts": t.submitted_unix_ns / 1000,
             "pid": "node",
             "tid": f"worker:{t.pid}" if t.pid else "waiting",
             "args": {"task_id": t.task_id.hex(), "state": state_pb2.TaskState.Name(t.state), "attempt": t.attempt},
         }
-        for t in answer.tasks
-    ]
+        if t.begun_unix_ns:
+            event |= {"ph": "X", "ts": t.begun_unix_ns / 1000, "dur": (t.ended_unix_ns - t.begun_unix_ns) / 1000, "cname": "good"}
+            if t.state == state_pb2.TASK_STATE_FAILED:
+                event["cname"] = "terrible"
+        else:
+            event |= {"ph": "i", "s": "t", "ts": t.submitted_unix_ns / 1000}
+        found.append(event)
     if filename is None:
         return found
     import json

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Process:
     """The one default session of a process, and whether the process is a worker."""
 
-    __slots__ = ("capture", "info", "lock", "node", "printer", "session", "tracer", "worker")
+    __slots__ = ("capture", "info", "kept", "lock", "node", "printer", "session", "tracer", "worker")
 
     def __init__(self) -> None:
         self.session: Session | None = None
@@ -27,6 +27,7 @@ class Process:
         self.info: dict[str, Any] = {}  # what init returned as address_info
         self.node: Any = None  # the embedded node, when this driver started one
         self.printer: Printer | None = None  # of what workers print
+        self.kept: dict[bytes, object] = {}  # refs and handles in pickles that user code made itself, by id, until the session ends
         self.lock = threading.RLock()  # orders init and shutdown
 
 
@@ -287,11 +288,18 @@ class RuntimeContext:
         """The runtime environment of this process."""
         if process.worker is not None:
             return process.worker.runtime_env()
-        return dict(process.info.get("runtime_env") or {})
+        if not process.info.get("runtime_env"):
+            return {}
+        from mobula import _runtime_env
+
+        return _runtime_env.inherited()
 
     def get_node_labels(self) -> dict[str, str]:
         """Returns the labels of the node."""
-        return {}
+        from mobula import _api
+
+        own = self.get_node_id()
+        return next((dict(n["Labels"]) for n in _api.nodes() if n["NodeID"] == own), {})
 
     @property
     def gcs_address(self) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from mobula import _options
-from mobula._actor import ActorClass
-from mobula._remote import ForeignFunction, RemoteFunction, is_generator
+from mobula._actor import ActorClass, ForeignActorClass
+from mobula._remote import GO, ForeignFunction, RemoteFunction, is_generator
 
 if TYPE_CHECKING:
     from mobula._typing import ManyDecorator, RemoteGenerator
@@ -49,7 +50,7 @@ def remote(*args: Any, **options: Any) -> Any:
 
     Calls of a remote function run as tasks, instances of a remote class are actors. Options of both: num_cpus, num_gpus, memory, resources,
     accelerator_type, label_selector, fallback_strategy, name, runtime_env, scheduling_strategy, enable_task_events, _labels; of functions:
-    num_returns, max_retries, retry_exceptions, max_calls, _generator_backpressure_num_objects; of classes: max_restarts, max_task_retries,
+    num_returns, portable, max_retries, retry_exceptions, max_calls, _generator_backpressure_num_objects; of classes: max_restarts, max_task_retries,
     max_pending_calls, max_concurrency, concurrency_groups, allow_out_of_order_execution, lifetime, namespace, get_if_exists.
 
     Raises:
@@ -80,7 +81,40 @@ def _is_cython(thing: Any) -> bool:
     return type(thing).__name__ in ("cython_function_or_method", "fused_cython_function")
 
 
-def go_function(name: str, **options: Any) -> ForeignFunction:
-    """Returns a function of Go by its name, "import/path.Function". Its arguments and results are plain data and arrays."""
+def go_function(name: str, /, *, executable: str | os.PathLike[str] | None = None, **options: Any) -> ForeignFunction:
+    """Returns a remote function of Go by its name, "import/path.Function", as ``mobula-gen`` registered it in the program ``executable``.
+
+    Arguments and results are portable: plain data, arrays, times, dataclasses, refs. A function of several results needs ``num_returns``.
+    What fails shows with the ref: an error of the function is a RayTaskError whose cause is a CrossLanguageError.
+
+    Args:
+        name: the function; in the main package of a program the import path is that of its directory.
+        executable: the Go program. Without it the program is the driver's own, which is for tasks of a Go driver.
+        options: those of a remote function.
+
+    Raises:
+        TypeError, ValueError: as ``remote`` does.
+    """
     _options.check_task(options, in_options=False, is_generator=True)
-    return ForeignFunction(name, 1, options)
+    return ForeignFunction(name, GO, options, _program(executable))
+
+
+def go_actor(name: str, /, *, executable: str | os.PathLike[str] | None = None, constructor: str = "", **options: Any) -> ForeignActorClass:
+    """Returns an actor class of Go by its name, "import/path.Type". Its methods have the names that they have in Go.
+
+    Args:
+        name: the type.
+        executable: as for `go_function`.
+        constructor: name of the function that makes the actor, by default that of the type with "New" before it.
+        options: those of a remote class.
+
+    Raises:
+        TypeError, ValueError: as ``remote`` does.
+    """
+    _options.check_actor(options, in_options=False)
+    package, _, short = name.rpartition(".")
+    return ForeignActorClass(name, f"{package}.{constructor or 'New' + short}", GO, options, _program(executable))
+
+
+def _program(executable: str | os.PathLike[str] | None) -> str:
+    return "" if executable is None else os.path.abspath(executable)

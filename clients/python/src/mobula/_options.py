@@ -170,6 +170,7 @@ TASK = {
     "max_retries": _count("max_retries", default=3),
     "num_cpus": _quantity("num_cpus", 1),
     "num_returns": Option((int, str, _NONE), _bad_num_returns),
+    "portable": Option(bool, default=False),
     "object_store_memory": Option(
         (int, _NONE), lambda x: None if x is None else "Setting 'object_store_memory' is not implemented for tasks"
     ),
@@ -211,6 +212,7 @@ ACTOR = {
 
 METHOD = {
     "num_returns": TASK["num_returns"],
+    "portable": TASK["portable"],
     "concurrency_group": Option((str, _NONE)),
     "max_task_retries": _count("max_task_retries"),
     "retry_exceptions": Option((bool, list, tuple, _NONE), lambda x: None if x is None else _bad_retry_exceptions(x)),
@@ -405,7 +407,7 @@ def _fill_group(out: Any, group: Any, index: int, capture: bool | None) -> None:
         if index != -1:
             raise ValueError("If placement group is not set, the value of bundle index must be -1.")
         return
-    if type(group).__name__ != "PlacementGroup":
+    if type(group) is not Capture and type(group).__name__ != "PlacementGroup":
         raise TypeError(f"a placement group is wanted, not a {type(group).__name__}")
     count = getattr(group, "bundle_count", None)
     if count is not None and not -1 <= index < count:

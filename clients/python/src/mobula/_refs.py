@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from mobula import _values
 from mobula._context import session
@@ -157,7 +157,10 @@ class ObjectRef(Generic[T_co]):
         if _finalizing():
             return  # the node drops what this process holds
         try:
-            self._session.release(self._id)
+            s = self._session
+            s._released.append(self._id)  # as s.release does, without the call
+            if not s._armed:
+                s._arm()
         except AttributeError:  # __init__ failed
             pass
 
@@ -172,6 +175,12 @@ class ObjectRef(Generic[T_co]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _values.load_ref, (_values.collect_ref(self._id, self),)
+
+    def __copy__(self) -> ObjectRef[T_co]:
+        return self
+
+    def __deepcopy__(self, memo: object) -> ObjectRef[T_co]:
+        return self
 
     @staticmethod
     def size() -> int:
@@ -263,9 +272,8 @@ class _Nobody:
     """Stands for the session of refs that stand for nothing."""
 
     job_id = b"\xff" * 16
-
-    def release(self, _id: bytes) -> None:
-        """Does nothing."""
+    _released: ClassVar[deque[bytes]] = deque(maxlen=0)
+    _armed = True
 
 
 _NIL = b"\xff" * 20
@@ -362,7 +370,7 @@ class _Deliverer:
             callback = self.queue.get()
             try:
                 callback()
-            except Exception:  # of the user's callback: as an unhandled one in any thread
+            except BaseException:  # of the user's callback, SystemExit too: those of others come after it
                 sys.excepthook(*sys.exc_info())
             del callback
 
@@ -530,6 +538,13 @@ class ObjectRefGenerator(Generic[T_co]):
         return f"ObjectRefGenerator({self._ref.hex()})"
 
 
+def _many(object_ids: Sequence[bytes]) -> list[ObjectRef[Any]]:
+    """Makes refs of ids that something holds at this moment."""
+    s = session()
+    s.hold_all(object_ids)
+    return [ObjectRef(object_id, s) for object_id in object_ids]
+
+
 def install_ref_hooks(handle: type, to_wire: Callable[[Any], tuple[bytes, str | None]], from_wire: Callable[[bytes, str], object]) -> None:
     """Says how refs and handles of actors enter and leave values; the module of actors does so when it is imported."""
 
@@ -540,6 +555,7 @@ def install_ref_hooks(handle: type, to_wire: Callable[[Any], tuple[bytes, str | 
         return ObjectRef(bytes(object_id)) if class_name is None else from_wire(object_id, class_name)
 
     _values.ref_hooks((ObjectRef, handle), to, of, ObjectRef)
+    _values.many_refs_hook(_many)
 
 
 def _register_after_fork() -> None:

@@ -13,6 +13,7 @@ from mobula._context import Capture, current, process, session
 from mobula._refs import INDEX_0, ObjectRef, ObjectRefGenerator
 from mobula._signature import ANYTHING, Signature, signature_of
 from mobula._tracing import begin_submit
+from mobula._wire import varint
 
 if TYPE_CHECKING:
     from mobula._session import Session
@@ -23,6 +24,7 @@ R_co = TypeVar("R_co", covariant=True)
 FUNCTION, ACTOR, METHOD = 1, 2, 3
 """Kinds of templates."""
 
+GO = 1
 PYTHON = 2
 """This language's number."""
 
@@ -59,10 +61,18 @@ def _flags(function: Any) -> int:
     return code.co_flags if isinstance(code, CodeType) else 0
 
 
+def _no_arguments(template: int) -> bytes:
+    """Returns the fields template and args of a Submit without arguments."""
+    from mobula._session import encode_value
+
+    value = encode_value(_values.pack_args((), {})[0])
+    return b'\x18%b"%b%b' % (varint(template), varint(len(value)), value)
+
+
 class Call:
     """All that is the same for many calls of a function or method, within one session."""
 
-    __slots__ = ("count", "name", "portable", "returns", "session", "streaming", "template")
+    __slots__ = ("count", "fields", "name", "portable", "returns", "session", "streaming", "template")
 
     def __init__(self, s: Session, template: int, name: str, returns: int | str, portable: bool = False) -> None:
         self.session = s
@@ -72,15 +82,26 @@ class Call:
         self.count = returns if isinstance(returns, int) and returns > 0 else 1  # results that the node keeps
         self.streaming = returns == "streaming"
         self.portable = portable
+        # Of calls without arguments; None where that does not serve.
+        self.fields = _no_arguments(template) if returns == 1 and not portable else None
 
     def submit(self, args: tuple[Any, ...], kwargs: dict[str, Any], actor_id: bytes = b"") -> Any:
         """Submits a call whose arguments fit and returns what `.remote` returns. Its caller's caller is the call site."""
         s = self.session
+        task = current.get()
+        fields = self.fields
+        if not args and not kwargs and fields is not None and process.tracer is None and (task is None or not task.execute.traceparent):
+            frame = sys._getframe(2)
+            known = _sites.numbers.get((id(frame.f_code), frame.f_lasti))
+            site = known[2] if known is not None and _sites.session is s else _site_field(call_site(s, frame))
+            fields = fields + site if task is None else b"%b%bX%b" % (fields, site, varint(task.handle))  # its parent
+            if actor_id:
+                return ObjectRef(s.submit_plain(b"%b2\x10%b" % (fields, actor_id)), s, True)
+            return ObjectRef(s.submit_plain(fields), s)
         packed, ref_args, keywords = _values.pack_args(args, kwargs, portable=self.portable, function=self.name)
         if packed.size > INLINE_MAX:
             args, kwargs = put_large(s, args, kwargs, self.portable)
             packed, ref_args, keywords = _values.pack_args(args, kwargs, portable=self.portable, function=self.name)
-        task = current.get()
         span, traceparent, tracestate = None, "", ""
         if process.tracer is not None or (task is not None and task.execute.traceparent):
             span, traceparent, tracestate = begin_submit(self.name, task)
@@ -136,7 +157,7 @@ class _Sites:
     def __init__(self) -> None:
         self.session: Session | None = None
         # By the identity of the code and the instruction; the code is kept, so that its identity is not another's.
-        self.numbers: dict[tuple[int, int], tuple[int, CodeType]] = {}
+        self.numbers: dict[tuple[int, int], tuple[int, CodeType, bytes]] = {}
 
 
 _sites = _Sites()
@@ -155,8 +176,13 @@ def call_site(s: Session, frame: Any) -> int:
     if len(_sites.numbers) >= _SITES_MAX:
         return 0
     number = s.call_site(f"{code.co_filename}:{frame.f_lineno}")
-    _sites.numbers[key] = (number, code)
+    _sites.numbers[key] = (number, code, _site_field(number))
     return number
+
+
+def _site_field(number: int) -> bytes:
+    """Returns the field call_site of a Submit."""
+    return b"P" + varint(number) if number else b""
 
 
 def full_name(thing: Any) -> str:
@@ -345,7 +371,7 @@ def task_template(name: str, options: Mapping[str, Any], returns: int | str) -> 
     """Returns the template of a function, without its definition."""
     from mobula._gen import task_pb2
 
-    t: Any = task_pb2.Template(kind=FUNCTION, name=name, language=PYTHON)  # type: ignore[arg-type]
+    t: Any = task_pb2.Template(kind=FUNCTION, name=name, language=PYTHON, portable=bool(options.get("portable")))  # type: ignore[arg-type]
     out = t.options
     _options.fill_common(out, options)
     _options.check_fits(options, name, out, _options.UNITS)
@@ -376,9 +402,10 @@ def set_returns(t: Any, returns: int | str, options: Mapping[str, Any]) -> None:
 class ForeignFunction:
     """A function of another language, by its name. Its arguments and results are plain data."""
 
-    def __init__(self, name: str, language: int, options: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, language: int, options: Mapping[str, Any], executable: str = "") -> None:
         self._function_name = name
         self._language = language
+        self._executable = executable  # an absolute path; empty for the driver's own program
         self._options = dict(options)
         self._call: Call | None = None
         self._signature: Signature = ANYTHING
@@ -393,7 +420,7 @@ class ForeignFunction:
             s = session()
             returns = _options.num_returns(self._options.get("num_returns"), False)
             template = task_template(self._function_name, self._options, returns)
-            template.language, template.portable = self._language, True
+            template.language, template.portable, template.executable = self._language, True, self._executable
             number = s.template(template.SerializeToString(deterministic=True))
             self._call = call = Call(s, number, self._function_name, returns, portable=True)
         return call.submit(args, {})
@@ -402,7 +429,10 @@ class ForeignFunction:
         """Returns this function with other options."""
         merged = {**self._options, **options}
         _options.check_task(merged, in_options=True, is_generator=True)
-        return ForeignFunction(self._function_name, self._language, merged)
+        return ForeignFunction(self._function_name, self._language, merged, self._executable)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ForeignFunction, (self._function_name, self._language, self._options)
+        return ForeignFunction, (self._function_name, self._language, self._options, self._executable)
+
+    def __repr__(self) -> str:
+        return f"ForeignFunction({self._function_name})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,10 @@ class ActorExit(SystemExit):
 class Entry:
     """What this process knows of a template: the code behind it, and what its results are."""
 
-    __slots__ = ("backpressure", "capture", "dynamic", "function", "group", "max_calls", "name", "portable", "returns", "runs", "short", "streaming")
+    __slots__ = (
+        "backpressure", "capture", "dynamic", "function", "group", "max_calls", "name", "plain", "portable", "returns", "runs", "short",
+        "streaming", "with_gpus",
+    )  # fmt: skip
 
     def __init__(self, template: Any, function: Callable[..., Any] | None) -> None:
         self.function = function  # of a method: None, for it is looked up in the instance
@@ -40,6 +43,8 @@ class Entry:
         group = template.options.scheduling_strategy.placement_group
         self.capture = Capture(group.placement_group_id) if group.capture_child_tasks else None
         self.runs = 0
+        self.plain = self.returns == 1 and not (self.streaming or self.dynamic or self.portable)  # one result, packed as it is
+        self.with_gpus = template.options.HasField("num_gpus")
 
 
 def load(s: Session, template: Any) -> Callable[..., Any]:
@@ -50,30 +55,9 @@ def load(s: Session, template: Any) -> Callable[..., Any]:
         if stored.format == _values.ERROR:
             raise made  # type: ignore[misc]
         return made  # type: ignore[return-value]
-    return find(template.name)
+    from mobula import _portable
 
-
-def find(name: str) -> Callable[..., Any]:
-    """Returns the function or class with that full name, for callers in other languages. Raises ImportError when there is none."""
-    import importlib
-
-    module, _, rest = name.rpartition(".")
-    tail: list[str] = [rest]
-    while module:
-        try:
-            found: Any = importlib.import_module(module)
-        except ModuleNotFoundError:
-            module, _, rest = module.rpartition(".")
-            tail.insert(0, rest)
-            continue
-        for part in tail:
-            try:
-                found = getattr(found, part)
-            except AttributeError:
-                raise ImportError(f"module {module} has no {'.'.join(tail)}") from None
-        found = getattr(found, "_function", None) or getattr(found, "_class", None) or found
-        return found  # type: ignore[no-any-return]
-    raise ImportError(f"no module of {name} can be imported by the worker; its path is {sys.path}")
+    return _portable.find(template.name)
 
 
 _empty = b""
@@ -109,16 +93,25 @@ _NONE = [_values.pack(None)]
 
 def results(s: Session, entry: Entry, value: Any, m: Any) -> list[Packed]:
     """Returns what a function returned, packed; runs a generator to its end."""
-    if value is None and entry.returns == 1 and not entry.streaming and not entry.dynamic:
-        return _NONE
+    if entry.plain:
+        return _NONE if value is None else [_values.pack(value)]
     if entry.streaming:
         count = _stream(s, entry, value, m)
         return [_values.pack(count if entry.portable else None)]  # Ray's completed() is a ref of None
     if entry.dynamic:
         return [_values.pack(DynamicObjectRefGenerator(_put_items(s, entry, value, m)))]
     if entry.returns == 1:
-        return [_values.pack(value, portable=entry.portable)]
-    return [_values.pack(v, portable=entry.portable) for v in _split(entry, value)]
+        return [_pack(value, entry, "the result")]
+    return [_pack(v, entry, f"result {i}") for i, v in enumerate(_split(entry, value))]
+
+
+def _pack(value: Any, entry: Entry, what: str) -> Packed:
+    """Packs a result for whoever called."""
+    if not entry.portable:
+        return _values.pack(value)
+    from mobula import _portable
+
+    return _portable.pack(value, what)
 
 
 def _split(entry: Entry, value: Any) -> list[Any]:
@@ -136,7 +129,7 @@ def _stream(s: Session, entry: Entry, value: Any, m: Any) -> int:
     index = 0
     for item in value:
         index += 1
-        s.yield_item(m, index, _values.pack(item, portable=entry.portable))
+        s.yield_item(m, index, _pack(item, entry, f"item {index}"))
         del item
         if entry.backpressure > 0:
             s.wait_consumed(m, index - entry.backpressure + 1)
@@ -150,7 +143,7 @@ async def stream_async(s: Session, entry: Entry, value: AsyncIterator[Any], m: A
     index = 0
     async for item in value:
         index += 1
-        s.yield_item(m, index, _values.pack(item, portable=entry.portable))
+        s.yield_item(m, index, _pack(item, entry, f"item {index}"))
         del item
         if entry.backpressure > 0:
             await asyncio.to_thread(s.wait_consumed, m, index - entry.backpressure + 1)
@@ -164,7 +157,7 @@ def _put_items(s: Session, entry: Entry, value: Any, m: Any) -> list[ObjectRef[A
     refs: list[ObjectRef[Any]] = []
     try:
         for item in value:
-            refs.append(ObjectRef(s.put(_values.pack(item, portable=entry.portable)), s))
+            refs.append(ObjectRef(s.put(_pack(item, entry, f"item {len(refs)}")), s))
     except Exception as e:  # the user's
         error = pack_error(e, entry, m, None, "")
         refs.append(ObjectRef(s.put(Packed(_values.ERROR, error, [], [], len(error))), s))
@@ -175,6 +168,11 @@ def pack_error(e: BaseException, entry: Entry, m: Any, task: Task | None, actor_
     """Returns the error value of what a task raised."""
     from mobula import _errors
 
+    if entry.portable:
+        from mobula import _portable
+
+        if isinstance(e, _portable.RefusalError):
+            return e.encode(entry, m, os.getpid())
     name = entry.name
     title = entry.short
     if m.actor_id:

@@ -469,25 +469,25 @@ def fill(out: Any, given: Mapping[str, Any] | None) -> None:
         out.runtime_env = encode(env)
 
 
-def shown(text: str) -> dict[str, Any]:
+def shown(text: str) -> RuntimeEnv:
     """Returns an environment that encode has written as users see it."""
-    env: dict[str, Any] = json.loads(text) if text else {}
-    return {name: value for name, value in env.items() if name != _HOOK}
+    return _shown(json.loads(text) if text else {})
 
 
-def inherited() -> dict[str, Any]:
+def inherited() -> RuntimeEnv:
     """Returns the environment of this process as users see it."""
-    return {name: value for name, value in (process.info.get("runtime_env") or {}).items() if name != _HOOK}
+    return _shown(process.info.get("runtime_env") or {})
+
+
+def _shown(env: Mapping[str, Any]) -> RuntimeEnv:
+    return RuntimeEnv(_validate=False, **{name: value for name, value in env.items() if name != _HOOK})
 
 
 # --- in the worker ------------------------------------------------------------------------------------------------------------
 
 
-def enter(role: Role) -> None:
-    """Makes a worker one of its environment: what it imports, what its own tasks inherit. Called once, before the worker's session is there.
-
-    Raises what the setup hook raises, of which the starter of the worker is told.
-    """
+def enter() -> None:
+    """Makes a worker one of its environment: what it imports, what its own tasks inherit. Called once, before any code of the user."""
     text = os.environ.get(VARIABLE)
     if text is None:
         return
@@ -501,15 +501,14 @@ def enter(role: Role) -> None:
     for entry in reversed(_list(os.environ.pop(_PATH, ""))):
         sys.path.insert(0, entry)
     _own_packages_first()
+
+
+def run_hook() -> None:
+    """Runs the setup hook of this worker, which has its session. What it raises ends the worker."""
+    env = process.info.get("runtime_env") or {}
     hook = env.get("worker_process_setup_hook")
     if hook is not None:
-        try:
-            _load_hook(env, hook)()
-        except BaseException as e:  # whatever user code raises is why there can be no worker
-            import traceback
-
-            role.refuse(f"its worker_process_setup_hook {hook} failed:\n" + "".join(traceback.format_exception(e)))
-            raise
+        _load_hook(env, hook)()
 
 
 def _list(text: str) -> list[str]:
@@ -534,9 +533,10 @@ def _load_hook(env: Mapping[str, Any], name: str) -> Any:
         import pickle
 
         return pickle.loads(base64.b64decode(pickled))
-    from mobula._run import find
+    import importlib
 
-    return find(name)
+    module, _, function = name.rpartition(".")
+    return getattr(importlib.import_module(module), function)
 
 
 # --- in the process that becomes the zygote -----------------------------------------------------------------------------------

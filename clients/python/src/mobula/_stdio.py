@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 
 MARK = b"\x1e\x1emobula-source "
 """Begins a line that names who writes what follows on the stream, until the next such line."""
@@ -31,6 +32,35 @@ class _Output(io.FileIO):
         return written
 
 
+class _Dirty:
+    """Whether something was written to the standard streams since they were last flushed."""
+
+    __slots__ = ("streams", "value")
+
+    def __init__(self) -> None:
+        self.value = True
+        self.streams: tuple[Any, Any] | None = None  # those that say so when they are written to
+
+
+_dirty = _Dirty()
+
+
+class _Bytes(io.BufferedWriter):
+    """Notes that it was written to."""
+
+    def write(self, data: Any, /) -> int:
+        _dirty.value = True
+        return super().write(data)
+
+
+class _Text(io.TextIOWrapper):
+    """Notes that it was written to."""
+
+    def write(self, s: str, /) -> int:
+        _dirty.value = True
+        return super().write(s)
+
+
 def install(source: Callable[[], str]) -> None:
     """Replaces the standard streams of this process; ``source`` says who writes."""
     sys.stdin = open(os.devnull, encoding="utf-8")
@@ -39,15 +69,19 @@ def install(source: Callable[[], str]) -> None:
         old = getattr(sys, name)
         if old is not None:
             old.flush()
-        raw = io.BufferedWriter(_Output(fd, source))  # type: ignore[type-var]
+        raw = _Bytes(_Output(fd, source))  # type: ignore[arg-type]
         errors = "backslashreplace" if fd == 2 else "surrogateescape"
-        stream = io.TextIOWrapper(raw, encoding="utf-8", errors=errors, line_buffering=True)
+        stream = _Text(raw, encoding="utf-8", errors=errors, line_buffering=True)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+    _dirty.streams = sys.stdout, sys.stderr
 
 
 def flush() -> None:
     """Writes what the streams have not written; a stream that is closed or broken has nothing more to say."""
+    if not _dirty.value and _dirty.streams == (sys.stdout, sys.stderr):
+        return
+    _dirty.value = False
     try:
         sys.stdout.flush()
     except (OSError, ValueError, AttributeError):

@@ -254,8 +254,11 @@ def start_node(binary: str, settings: Mapping[str, object]) -> tuple[socket.sock
     node = NodeProcess(process, directory)
     try:
         _await_ready(ours)
-    except (OSError, StartError) as e:
+    except BaseException as e:
         ours.close()
+        if not isinstance(e, (OSError, StartError)):  # Ctrl-C: nothing that it began may stay behind
+            node.stop(0.0)
+            raise
         node.stop(1.0)
         status = "" if process.returncode in (None, -signal.SIGKILL) else f" (exit status {process.returncode})"
         raise StartError(f"start a node: {e}{status}; its last words are on standard error") from e

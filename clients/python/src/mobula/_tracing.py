@@ -1,8 +1,8 @@
 """OpenTelemetry spans: ``submit f`` in whoever calls, ``run f`` in the worker, joined with the node's by W3C trace context.
 
-Tracing is on when the program has set a TracerProvider before ``init``, or when the ``OTEL_*`` variables name a collector
-(docs/tracing.md has the rules; every process of a program follows the same ones). It needs ``mobula[otel]``. While it is off, a call
-costs one look at ``process.tracer``, and nothing of OpenTelemetry is imported.
+Tracing is on when the program has set a TracerProvider before ``init``, or in its ``_tracing_startup_hook``, or when the ``OTEL_*``
+variables name a collector (docs/tracing.md has the rules; every process of a program follows the same ones). It needs
+``mobula[otel]``. While it is off, a call costs one look at ``process.tracer``, and nothing of OpenTelemetry is imported.
 
 In a worker the tracer is the program's global one too, so that spans which user code starts are exported as children of its run.
 """
@@ -157,6 +157,16 @@ def open_tracer(role: str) -> Tracer | None:
 
         trace.set_tracer_provider(provider)
     return Tracer(provider, __version__, close)
+
+
+def call_hook(hook: str) -> None:
+    """Calls the function "module:function", which may set the program's TracerProvider. Its errors are those of the program: they are raised."""
+    import importlib
+
+    module, _, name = hook.partition(":")
+    if not module or not name:
+        raise ValueError(f'the tracing hook is "module:function", not {hook!r}')
+    getattr(importlib.import_module(module), name)()
 
 
 def _providers_own() -> TracerProvider | None:

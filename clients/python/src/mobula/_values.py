@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copyreg
 import io
+import os
 import pickle
 import struct
 import sys
@@ -101,34 +102,51 @@ def ref_hooks(
     _KINDS[argument] = _REF
 
 
-def collect_ref(object_id: bytes, owner: object) -> int:
-    """Return the number under which the pack in progress in this thread lists a ref; `owner` lives until it was sent.
+def many_refs_hook(many_from_wire: Callable[[Sequence[bytes]], list[Any]]) -> None:
+    """Say how many refs at once enter a process, where that is cheaper than one by one."""
+    _msgpack.HOOKS.many_from_wire = many_from_wire
 
-    Outside of a pack a ref cannot be pickled: nothing would hold its object for whoever reads the bytes.
+
+def collect_ref(object_id: bytes, owner: object) -> int | bytes:
+    """Return what a ref writes of itself: its number in the list of the pack in progress in this thread; `owner` lives until it was sent.
+
+    Outside of a pack, as in a user's own pickle, it is the id, and this process keeps `owner` from then on: nobody knows where the
+    bytes go. Where RAY_allow_out_of_band_object_ref_serialization is 0, that is refused.
     """
     frame = _local.packing
     if frame is None:
+        return _keep(object_id, owner)
+    frame.ids.append(object_id)
+    frame.owners.append(owner)
+    return len(frame.ids) - 1
+
+
+def _keep(object_id: bytes, owner: object) -> bytes:
+    if os.environ.get("RAY_allow_out_of_band_object_ref_serialization", "1").lower() in ("0", "false"):
         from mobula.exceptions import OufOfBandObjectRefSerializationException
 
         raise OufOfBandObjectRefSerializationException(
             f"{type(owner).__name__} {object_id.hex()} cannot be pickled here: outside of arguments, results and put nothing "
             "would keep its object alive. Pass the ref itself to a task or actor, or get its value first."
         )
-    frame.ids.append(object_id)
-    frame.owners.append(owner)
-    return len(frame.ids) - 1
+    from mobula._context import process
+
+    process.kept[object_id] = owner
+    return object_id
 
 
-def ref_at(number: int) -> bytes:
-    """Return the id of a ref of the value that is being unpacked in this thread."""
+def ref_at(number: int | bytes) -> bytes:
+    """Return the id of a ref by what it wrote of itself: its number in the value that is being unpacked in this thread, or its id."""
+    if isinstance(number, bytes):
+        return number
     refs = _local.unpacking
     if refs is None or not 0 <= number < len(refs):
         raise pickle.UnpicklingError("a ref was unpickled outside of get and of a task's arguments; the bytes of a value are not to be kept")
     return refs[number]
 
 
-def load_ref(number: int) -> object:
-    """Make the ref with a number of the value that is being unpacked; pickles of refs name this function."""
+def load_ref(number: int | bytes) -> object:
+    """Make the ref with a number of the value that is being unpacked, or with an id; pickles of refs name this function."""
     try:
         object_id = _local.unpacking[number]  # type: ignore[index]
     except (TypeError, IndexError):
@@ -155,6 +173,9 @@ _KINDS: dict[type, int] = {
 }
 _arguments: list[type] = []
 
+_MANY = 16
+"""From so many refs in a value on, they are made together."""
+
 _FLAT_MAX = 32
 """Most elements of a list or tuple that is looked through for being plain."""
 
@@ -178,6 +199,9 @@ def pack(value: object, *, portable: bool = False) -> Packed:
     if portable or (kind == _TEXT and _is_unicode(cast(str, value))) or (kind == _ARRAY and is_plain_array(value)):
         return _pack_portable(value)
     if kind == _BYTES:
+        if t is bytes and len(cast(bytes, value)) < 256:
+            meta = b"\xc4%c%b" % (len(cast(bytes, value)), cast(bytes, value))
+            return Packed(MSGPACK, meta, [], [], len(meta))
         return _pack_portable(value) if t is bytes else _pack_pickle(_LargeBytes(cast(bytearray, value)), "the value")
     if kind == _FLAT and _is_flat(value):
         meta = pickle.dumps(value, 5)
@@ -205,7 +229,7 @@ def pack_args(
     """
     names = list(kwargs) if kwargs else []
     items = [*args, *kwargs.values()] if kwargs else list(args)
-    if not items:
+    if not items and not portable:
         return _NO_ARGUMENTS, [], names
     refs: list[tuple[int, bytes]] = []
     owners: list[object] = []
@@ -553,11 +577,27 @@ def unpack_args(format: int, meta: Buffer, buffers: Sequence[Buffer], refs: Sequ
     return args
 
 
+class _ManyRefs(pickle.Unpickler):
+    """Opens a value with many refs: they are made, and held, together, and looked up by number without a call in Python."""
+
+    def __init__(self, meta: Buffer, buffers: Sequence[Buffer], refs: Sequence[bytes]) -> None:
+        super().__init__(io.BytesIO(meta), buffers=buffers)
+        self._refs = _msgpack.HOOKS.many_from_wire(refs)
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        """Returns what a name stands for."""
+        if global_name == "load_ref" and module_name == __name__:
+            return self._refs.__getitem__
+        return super().find_class(module_name, global_name)
+
+
 def _loads(meta: Buffer, buffers: Sequence[Buffer], refs: Sequence[bytes]) -> object:
     outer = _local.unpacking
     if refs or outer is not None:
         _local.unpacking = refs
     try:
+        if len(refs) >= _MANY:
+            return _ManyRefs(meta, buffers, refs).load()
         return pickle.loads(meta, buffers=buffers)
     except Exception as e:
         raise _unpickling_failed(e) from e

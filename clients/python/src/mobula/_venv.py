@@ -58,8 +58,12 @@ def ensure(tool: str, spec: Mapping[str, Any], variables: Mapping[str, str]) -> 
         with _snapshot.locked(path):
             if not os.path.exists(os.path.join(path, _WHOLE)):  # nobody made it while we waited
                 shutil.rmtree(path, ignore_errors=True)
-                _make(path)
-                (_pip if tool == "pip" else _uv)(path, python, spec, variables)
+                try:
+                    _make(path)
+                    (_pip if tool == "pip" else _uv)(path, python, spec, variables)
+                except BaseException:
+                    shutil.rmtree(path, ignore_errors=True)
+                    raise
                 with open(os.path.join(path, _WHOLE), "w", encoding="utf-8") as f:
                     json.dump({"tool": tool, **spec}, f)
         _snapshot.sweep(store, KEEP)

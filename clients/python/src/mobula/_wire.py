@@ -32,6 +32,8 @@ SEGMENT, GRANT_REQUEST, GRANT, FREED, UNPIN, SEGMENT_GONE, COLLECT = range(32, 3
 EXECUTE, DONE, BLOCKED, UNBLOCKED, REVOKE, REVOKED, CANCEL_TASK, EXIT, ACTOR_GONE, YIELD = range(48, 58)
 
 _READ_BYTES = 64 << 10
+_POLL_MAX_MS = 1_000_000.0
+"""Longest single wait: whoever waits looks at its deadline and waits again, for as long as it likes, infinity included."""
 _FILES_MAX = 16
 """How many received descriptors may wait for the frame that they belong to."""
 _ANCILLARY = socket.CMSG_SPACE(_FILES_MAX * 4) if hasattr(socket, "CMSG_SPACE") else 0
@@ -39,6 +41,7 @@ _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 _DONT_WAIT = socket.MSG_DONTWAIT
 
 _VARINTS = tuple(bytes((n,)) for n in range(128)) + tuple(bytes((n & 127 | 128, n >> 7)) for n in range(128, 16384))
+_CONTINUED = tuple(bytes((n | 128,)) for n in range(128))
 
 
 class ProtocolError(Exception):
@@ -49,12 +52,12 @@ def varint(n: int) -> bytes:
     """Returns n, from 0, in protobuf's base-128 form."""
     if n < 16384:
         return _VARINTS[n]
-    head = bytearray()
-    while n > 127:
-        head.append(n & 127 | 128)
+    head = _CONTINUED[n & 127]
+    n >>= 7
+    while n >= 16384:
+        head += _CONTINUED[n & 127]
         n >>= 7
-    head.append(n)
-    return bytes(head)
+    return head + _VARINTS[n]
 
 
 def frame(kind: int, payload: bytes) -> bytes:
@@ -107,7 +110,7 @@ class Conn:
         """
         got = self._got
         if not got:
-            if timeout is not None and timeout > 0 and not self._poll.poll(timeout * 1000):
+            if timeout is not None and timeout > 0 and not self._poll.poll(min(timeout * 1000, _POLL_MAX_MS)):
                 return False
             flags = _CLOEXEC if timeout is None else _CLOEXEC | _DONT_WAIT
             try:

@@ -73,7 +73,7 @@ class Worker:
             if type(m) is execute:
                 if self.lanes is not None:
                     self.lanes.submit(m)
-                elif self._is_async_creation(m):
+                elif m.template not in self.entries and self._is_async_creation(m):
                     from mobula._concurrent import serve_loop
 
                     return serve_loop(self, m)
@@ -155,10 +155,11 @@ class Worker:
     def begin(self, m: Any) -> Task:
         """Enters a task that is about to run on the calling thread."""
         task = Task(m, self.session.templates[m.template])
-        if m.handle in self.cancelled:
-            self.cancelled.discard(m.handle)
+        handle = task.handle
+        if handle in self.cancelled:
+            self.cancelled.discard(handle)
             task.cancelled = True
-        self.tasks[m.handle] = task
+        self.tasks[handle] = task
         if process.tracer is not None:
             task.span = process.tracer.run(m, task)
         return task
@@ -181,14 +182,14 @@ class Worker:
             self.fail(m, task, entry, e, started)
         finally:
             _stdio.flush()
-            del self.tasks[m.handle]
+            del self.tasks[task.handle]
             s.running(None)
             current.reset(token)
 
     def _perform(self, m: Any, task: Task, entry: Entry) -> list[_values.Packed]:
         """Calls the function of a task and packs what it returns. Nothing of the arguments is left when it returns."""
         kind = task.template.kind
-        if m.gpus or self._assigned_gpus:
+        if entry.with_gpus or self._assigned_gpus:
             self._show_gpus(m)
         if kind == FUNCTION:
             function, process.capture = entry.function, entry.capture
@@ -465,6 +466,11 @@ def _trace(s: Session) -> None:
 
     from mobula import _tracing
 
+    if hook := os.environ.get("MOBULA_TRACING_HOOK"):
+        try:
+            _tracing.call_hook(hook)
+        except Exception:  # of user code: its tasks run without tracing
+            sys.excepthook(*sys.exc_info())
     process.tracer = tracer = _tracing.open_tracer("worker")
     if tracer is not None:
         tracer.set_node(s.node_id)
@@ -487,7 +493,7 @@ def main(role: _takeover.Role) -> NoReturn:
         if "MOBULA_RUNTIME_ENV" in os.environ:
             from mobula import _runtime_env
 
-            _runtime_env.enter(role)
+            _runtime_env.enter()
         if role.socket:
             connection = connect(role.socket)
         else:
@@ -506,16 +512,20 @@ def main(role: _takeover.Role) -> NoReturn:
     process.session, process.worker = s, worker
     process.info.update({"address": s.address, "gcs_address": s.address, "node_id": s.node_id.hex(), "namespace": s.namespace})
     signal.signal(signal.SIGTERM, lambda *_: leave(0))  # so that exit handlers run; user code may install its own
-    if any(name.startswith("OTEL_") for name in os.environ):
+    if any(name.startswith("OTEL_") or name == "MOBULA_TRACING_HOOK" for name in os.environ):
         _trace(s)
     _stdio.install(worker.source)
     status = 0
     try:
+        if "runtime_env" in process.info:
+            from mobula import _runtime_env
+
+            _runtime_env.run_hook()
         status = worker.run()
     except SessionLost:  # the node is gone, and with it everybody who could want anything of this process
         _stdio.flush()
         _takeover.end_group(0)
-    except BaseException:  # a defect of the worker itself: say so, and let the node see it
+    except BaseException:  # a setup hook that fails, or a defect of the worker itself: say so, and let the node see it
         sys.excepthook(*sys.exc_info())
         status = 1
     leave(status)

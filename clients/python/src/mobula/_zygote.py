@@ -132,6 +132,7 @@ class Zygote:
             _close(files)
             return None
         zygote = os.getpid()
+        gc.freeze()  # what was made since the last time: the first collection of the worker would look at it, and copy its pages
         try:
             pid = os.fork()
         except OSError as e:

@@ -253,7 +253,9 @@ def _dual(plain: RayTaskError, cause: BaseException) -> RayTaskError:
     if isinstance(cause, BaseExceptionGroup):
         made = BaseExceptionGroup.__new__(dual, cause.message, cause.exceptions)
     else:
-        made = native_base(cause_class).__new__(dual)
+        base = native_base(cause_class)
+        # Of one with the plain layout, __new__ is Exception's; MemoryError's own refuses a class whose first base is another.
+        made = (Exception if base.__basicsize__ == Exception.__basicsize__ else base).__new__(dual)
     made.args = cause.args
     for name, value in native_attributes(cause):
         try:

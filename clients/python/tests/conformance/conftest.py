@@ -56,6 +56,7 @@ def _backend(request: pytest.FixtureRequest) -> Iterator[None]:
             patch.setenv("MOBULA_RAY", "1")
         else:
             patch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
+            patch.setenv("RAY_ADDRESS", "local")  # whatever else runs on this machine
             patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         yield
 

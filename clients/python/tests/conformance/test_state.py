@@ -125,3 +125,14 @@ def test_limit():
     ray.get([a.f.remote() for a in actors])
     wait_until(lambda: len(state.list_actors()) >= 3)
     assert len(state.list_actors(limit=2)) == 2
+
+
+@pytest.mark.ray_only("Mobula lists ended tasks only while somebody holds their results")
+def test_tasks_are_remembered_without_their_refs():
+    @ray.remote
+    def forgotten():
+        return 1
+
+    ray.get([forgotten.remote() for _ in range(3)])
+    wait_until(lambda: [row.state for row in state.list_tasks(limit=1000) if row.name == "forgotten"] == ["FINISHED"] * 3)
+    assert any(event["ph"] == "X" and event["dur"] > 0 for event in ray.timeline())

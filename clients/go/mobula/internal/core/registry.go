@@ -3,6 +3,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
@@ -37,6 +38,8 @@ type Func struct {
 	Params      []string
 	Returns     int
 	Class       *Class // of a constructor or a method
+	// Language serves it; not set is Go. A function of another language is not registered (see Python), and its results are portable.
+	Language    mobulav1.Language
 	Function    FunctionHandler
 	Constructor ConstructorHandler
 	Method      MethodHandler
@@ -149,8 +152,9 @@ func (t *template) Template() *mobulav1.Template {
 	if t.f.Class != nil {
 		class = t.f.Class.Name
 	}
+	language := cmp.Or(t.f.Language, mobulav1.Language_LANGUAGE_GO)
 	return &mobulav1.Template{
-		Class: class, Kind: t.f.Kind, Name: t.f.Name, Language: mobulav1.Language_LANGUAGE_GO, Fingerprint: t.f.Fingerprint,
-		NumReturns: uint32(t.f.Returns), Options: t.options,
+		Class: class, Kind: t.f.Kind, Name: t.f.Name, Language: language, Fingerprint: t.f.Fingerprint,
+		NumReturns: uint32(t.f.Returns), Options: t.options, Portable: language != mobulav1.Language_LANGUAGE_GO,
 	}
 }

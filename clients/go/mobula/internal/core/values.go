@@ -97,7 +97,7 @@ func (rt *Runtime) Open(encoded []byte) (Opened, error) {
 		return Opened{}, FromValue(e)
 	case mobulav1.ValueFormat_VALUE_FORMAT_MSGPACK:
 	default:
-		return Opened{}, &codec.NotPortableError{PythonType: m.GetFormat().String()}
+		return Opened{}, badValue(errPickled)
 	}
 	b := m.GetBlock()
 	if b == nil {
@@ -115,6 +115,10 @@ func (rt *Runtime) Open(encoded []byte) (Opened, error) {
 	o.Refs = m.GetRefs() // the node's list counts: it is what the holds are on
 	return o, nil
 }
+
+// errPickled is the error of a value of which only Python knows the form.
+var errPickled = errors.New("the value cannot be read here: it is pickled, and only Python opens pickles; in Python, make it with" +
+	" put(value, portable=True) or in a task with the option portable=True")
 
 // RefSource makes handles for the refs inside one value.
 type RefSource struct {

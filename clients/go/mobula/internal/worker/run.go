@@ -100,7 +100,10 @@ func (u *userError) Error() string { return u.err.Error() }
 func (w *Worker) invoke(c *call, o *outcome) {
 	f := c.tmpl.f
 	if f == nil {
-		o.err = fmt.Errorf("function %s is not in this program", c.tmpl.frame.GetName())
+		o.err = &core.Error{Value: &mobulav1.ErrorValue{
+			Kind: mobulav1.ErrorKind_ERROR_KIND_NOT_FOUND, Execution: mobulav1.Execution_EXECUTION_NOT_EXECUTED,
+			Message: fmt.Sprintf("function %s is not in this program", c.tmpl.frame.GetName()),
+		}}
 		return
 	}
 	in, keep, err := core.NewArgs(w.rt, f, c.frame)
@@ -145,7 +148,10 @@ func (w *Worker) call(ctx context.Context, c *call, in *core.Args) ([][]byte, er
 	switch {
 	case err != nil && out.Failed():
 		return nil, &userError{err: err}
-	case err == nil && len(out.Values) == 0 && f.Returns == 1: // a function without results
+	case err == nil && len(out.Values) == 0 && f.Returns == 1 && c.tmpl.frame.GetPortable(): // a function without results; nil says so in every language
+		core.Set[any](out, nil)
+		err = out.Err()
+	case err == nil && len(out.Values) == 0 && f.Returns == 1: // the stub reads a struct{}
 		core.Set(out, struct{}{})
 		err = out.Err()
 	}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 Buffer = bytes | bytearray | memoryview
@@ -79,16 +79,20 @@ class Hooks:
     """How refs and Python objects enter and leave values; the ref module fills it once.
 
     `is_ref` are the classes of refs and actor handles. `to_wire` gives the id (20 bytes) of one, and the class name if it
-    is an actor handle. `from_wire` makes one of them; `loads` opens a pickle stream with its buffers.
+    is an actor handle. `from_wire` makes one of them, `many_from_wire` refs of many ids; `loads` opens a pickle stream with its buffers.
     """
 
-    __slots__ = ("from_wire", "is_ref", "loads", "to_wire")
+    __slots__ = ("from_wire", "is_ref", "loads", "many_from_wire", "to_wire")
 
     def __init__(self) -> None:
         self.is_ref: tuple[type, ...] = ()
         self.to_wire: Callable[[Any], tuple[bytes, str | None]] = _no_refs
         self.from_wire: Callable[[bytes, str | None], object] = _no_refs
+        self.many_from_wire: Callable[[Sequence[bytes]], list[Any]] = self._one_by_one
         self.loads: Callable[[Buffer, list[Buffer]], object] = _no_pickles
+
+    def _one_by_one(self, object_ids: Sequence[bytes]) -> list[Any]:
+        return [self.from_wire(object_id, None) for object_id in object_ids]
 
 
 def _no_refs(*_: object) -> NoReturn:

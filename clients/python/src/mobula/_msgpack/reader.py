@@ -345,6 +345,12 @@ _READERS: dict[int, Callable[[Reader, bytes], object]] = {
 
 def decode(meta: Buffer, buffers: Sequence[Buffer] = (), refs: Sequence[bytes] = ()) -> object:
     """Read a value. Arrays alias their buffers and are read-only if those are; all else owns its memory."""
+    if type(meta) is bytes and meta:  # most values of this format are one short item
+        c, size = meta[0], len(meta)
+        if size == 1 and (c < 0x80 or c == 0xC0):
+            return c if c < 0x80 else None
+        if c == 0xC4 and size > 1 and size == meta[1] + 2:
+            return meta[2:]
     return Reader(meta, buffers, refs).read()
 
 

@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 
 from mobula import _wire
 from mobula._gen import session_pb2, task_pb2, value_pb2
-from mobula._session.parts import RESULT_WINDOW, Message, Refused, SessionLost, Several, Waiter, error_value
+from mobula._session.parts import RESULT_WINDOW, Message, Refused, Several, Waiter, error_value, session_lost
 from mobula._session.stream import Stream
 from mobula._wire import ProtocolError, frame
 
@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_clock = time.perf_counter
+
 HANDSHAKE_SECONDS = 10.0
 _INLINE_MAX = 100 << 10
 """Longest value that goes inline; a longer one goes through the object store."""
-_BURST_SECONDS = 50e-6
-"""Frames that come quicker than this one after another are a burst."""
-_BURST_FREE = 8
-"""So many frames of a burst are written at once each."""
+_BURST_SECONDS = 300e-6
+"""Frames that come quicker than this one after another are a burst; a shorter time would take each pause of a busy machine for its end."""
+_BURST_FREE = 2
+"""So many frames of a burst are written at once each: the peer begins to work."""
 _BURST_EVERY = 32
 """Further on in a burst, so many are written together."""
 _RELEASE_SECONDS = 0.01
@@ -279,7 +281,7 @@ class Link:
     def _check(self) -> None:
         """Raises SessionLost when the session has ended. Needs the lock."""
         if self._ended is not None:
-            raise SessionLost(self._ended)
+            raise session_lost(self._ended)
 
     def _orphan(self) -> None:
         """Ends the session in a process that was forked: the connection is its parent's."""
@@ -325,15 +327,15 @@ class Link:
 
     def _kick(self) -> None:
         """Writes what is pending, or leaves it to others in a burst."""
-        clock = time.perf_counter
-        if clock() - self._last > _BURST_SECONDS:
-            self._burst = 0
-        self._burst = burst = self._burst + 1
-        if burst < _BURST_FREE or not burst % _BURST_EVERY or self._conn.out_bytes > 65536:
+        now = _clock()
+        burst = 1 if now - self._last > _BURST_SECONDS else self._burst + 1
+        self._burst, self._last = burst, now
+        if burst <= _BURST_FREE:
+            self.flush()  # with the releases: one write in place of two for who calls, gets and calls again
+        elif not burst % _BURST_EVERY or self._conn.out_bytes > 65536:
             self._flush()
         elif not self._armed:
             self._arm()
-        self._last = clock()  # how long writing took says nothing about how quickly frames come
 
     def _flush(self) -> None:
         try:
@@ -507,10 +509,12 @@ class Link:
             self._call_control()
 
     def _call(self, callback: Callable[[T], object], argument: T) -> None:
-        """Calls a callback. What it raises is nobody's business who happens to read."""
+        """Calls a callback. What it raises is nobody's business who happens to read: not even SystemExit ends the session's reader."""
         try:
             callback(argument)
-        except Exception as e:
+        except BaseException as e:
+            if not isinstance(e, Exception) and threading.current_thread() is not self._reader:
+                raise  # Ctrl-C, in the middle of it
             sys.excepthook(type(e), e, e.__traceback__)
 
     def _answer_urgent(self) -> None:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _ARGS_MAX = _wire.FRAME_MAX - (64 << 10)
 """Longest arguments of a call: they have to fit a frame together with everything else."""
+_header = HEADER.pack
+_new_tuple = tuple.__new__  # of a Stored, in half the time
 _CALL_SITES_MAX = 65_535
 _RELEASES = 64
 """So many releases are sent before anything else is."""
@@ -186,6 +188,34 @@ class Objects(Results):
                 self._append_releases()
         self._kick()
         return task_id
+
+    def submit_plain(self, fields: bytes) -> bytes:
+        """Submits a call that has one result and nothing rare, and returns the id of its object: submit in half the time, for small calls.
+
+        fields are the encoded fields of the Submit but for sequence and task_id, 64 KiB at most.
+        """
+        task_id = self._root + U64(next(self._ids))
+        oid = task_id + INDEX_0
+        with self._lock:
+            sequence = varint(self._sequence + 1)
+            size = len(fields) + len(sequence) + 19
+            if self._used_bytes + size > self._credit_bytes or self._used_count >= self._credit_count or self._ended is not None:
+                self._await_credit(size + 9, 0)  # meanwhile the sequence may get longer
+                sequence = varint(self._sequence + 1)
+                size = len(fields) + len(sequence) + 19
+            data = b"%b\x08%b\x12\x10%b%b" % (_header(size, _wire.SUBMIT, 0), sequence, task_id, fields)
+            conn = self._conn
+            self._values[oid] = PENDING
+            self._sequence = number = self._sequence + 1
+            self._pending[number] = oid
+            self._used_bytes += size
+            self._used_count += 1
+            conn.out_bytes += size
+            conn.out.append(data)
+            if len(self._released) >= _RELEASES:
+                self._append_releases()
+        self._kick()
+        return oid
 
     def put(self, packed: PackedValue, *, task_id: bytes | None = None, call_site: int = 0) -> bytes:
         """Makes an object of a value and returns its id of 20 bytes, which is held once.
@@ -349,6 +379,24 @@ class Objects(Results):
                 self._forget(waiter, pending)
         return [values.get(oid) is not PENDING for oid in ids]
 
+    def wait_first(self, ids: Sequence[bytes], count: int, timeout: float | None = None) -> list[int]:
+        """Waits as wait does, and returns where the first of the ready ones stand in ids: count of them, or fewer when the time is over."""
+        chosen = self._first_ready(ids, count)
+        if len(chosen) < count:
+            self.wait(ids, count, timeout)
+            chosen = self._first_ready(ids, count)
+        return chosen
+
+    def _first_ready(self, ids: Sequence[bytes], count: int) -> list[int]:
+        values, chosen = self._values, []
+        for at, oid in enumerate(ids):
+            value = values.get(oid)
+            if value is not PENDING and value is not UNASKED:
+                chosen.append(at)
+                if len(chosen) == count:
+                    break
+        return chosen
+
     def _poll_now(self) -> bool:
         """Takes what has arrived, for a wait that must not wait. Returns True."""
         self.flush()
@@ -377,7 +425,7 @@ class Objects(Results):
             size = encoded[3]
             if size < 128:
                 if len(encoded) == size + 4:
-                    return Stored(encoded[1], encoded[4:], (), (), None)
+                    return _new_tuple(Stored, (encoded[1], encoded[4:], (), (), None))
             elif encoded[4] < 128 and len(encoded) == (size & 127 | encoded[4] << 7) + 5:
                 return Stored(encoded[1], encoded[5:], (), (), None)
         value = value_pb2.Value.FromString(encoded)
@@ -412,6 +460,20 @@ class Objects(Results):
             self._unheld.discard(object_id)
             self._values.setdefault(object_id, UNASKED if self._ended is None else self._lost())
 
+    def hold_all(self, object_ids: Sequence[bytes]) -> None:
+        """Adds a hold for each of many objects, as hold does for one."""
+        values = self._values
+        with self._lock:
+            fresh: dict[bytes, bytes | bool | None] = dict.fromkeys(object_ids, UNASKED if self._ended is None else self._lost())
+            if len(fresh) == len(object_ids) and values.keys().isdisjoint(fresh):  # as nearly always
+                for at in range(0, len(object_ids) if self._ended is None else 0, IDS_MAX):
+                    joined = b"".join(object_ids[at : at + IDS_MAX])
+                    self._append(frame(_wire.HOLD, b"\x0a" + varint(len(joined)) + joined))
+                values.update(fresh)  # last: an interrupt before it leaves a hold too many, never one too few
+                return
+        for oid in object_ids:
+            self.hold(oid)
+
     def adopt(self, object_id: bytes) -> None:
         """Notes a hold that the node has given this process already: of the handle that a GetActor query found."""
         with self._lock:
@@ -441,7 +503,7 @@ class Objects(Results):
         gone = []
         for _ in range(len(released)):
             oid = released.popleft()
-            more = extra.get(oid)
+            more = extra.get(oid) if extra else None
             if more:
                 if more == 1:
                     del extra[oid]

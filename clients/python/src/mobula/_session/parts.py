@@ -7,6 +7,7 @@ from struct import Struct
 from threading import Lock
 from typing import NamedTuple, Protocol
 
+from mobula import exceptions
 from mobula._gen import session_pb2, value_pb2
 from mobula._wire import varint
 
@@ -62,23 +63,41 @@ class Stored(NamedTuple):
     pin: object
 
 
-class SessionError(Exception):
-    """Something that the session cannot do. `error` is the encoded ErrorValue that says what and why."""
+class SessionError(exceptions.RayError):
+    """Something that the session cannot do, of a class that programs can catch. It is made of the encoded ErrorValue that says what and why."""
 
-    def __init__(self, error: bytes) -> None:
-        super().__init__(value_pb2.ErrorValue.FromString(error).message)
-        self.error = error
+    def __init__(self, encoded: bytes) -> None:
+        value = value_pb2.ErrorValue.FromString(encoded)
+        Exception.__init__(self, value.message)
+        self.message = value.message
+        self.hint = value.hint
+        self._text = f"{value.message}\nHint: {value.hint}." if value.hint else value.message
+        self._encoded = encoded
 
 
 class SessionLost(SessionError):
     """The session has ended."""
 
 
-class QueueFull(SessionError):
+class NodeLost(SessionLost, exceptions.NodeDiedError):
+    """The session has ended with its node."""
+
+
+class SessionClosed(SessionLost, exceptions.SessionClosedError):
+    """The session was closed by this process."""
+
+
+def session_lost(encoded: bytes) -> SessionLost:
+    """Returns the error of a session whose end was an encoded ErrorValue."""
+    kind = value_pb2.ErrorValue.FromString(encoded).kind
+    return (NodeLost if kind == value_pb2.ERROR_KIND_NODE_LOST else SessionClosed)(encoded)
+
+
+class QueueFull(SessionError, exceptions.QueueFullError):
     """The node had no room for more work before the time was over; nothing was sent."""
 
 
-class StoreFull(SessionError):
+class StoreFull(SessionError, exceptions.ObjectStoreFullError):
     """The object store has no room."""
 
 
@@ -86,7 +105,7 @@ class Refused(SessionError):
     """The node refused the session."""
 
 
-class GetTimeout(TimeoutError):
+class GetTimeout(exceptions.GetTimeoutError):
     """What was waited for did not come in time."""
 
 

@@ -90,7 +90,10 @@ class Work(Objects):
         """
         handle = execute.handle
         parts = [b"\x08", varint(handle)]
-        if error is not None:
+        if error is None and len(results) == 1 and results[0].size <= self._inline_max:
+            value = encode_value(results[0])
+            parts += (b"\x12", varint(len(value)), value)
+        elif error is not None:
             value = value_pb2.Value(format=value_pb2.VALUE_FORMAT_ERROR, meta=error).SerializeToString()
             parts += (b"\x12", varint(len(value)), value, b"\x18\x01")
             for name in error_names:
@@ -100,7 +103,7 @@ class Work(Objects):
             for packed in results:
                 value = encode_value(packed) if packed.size <= self._inline_max else self._shared().write(packed)
                 parts += (b"\x12", varint(len(value)), value)
-        parts += (b" ", varint(max(1, run_ns)))
+        parts += (b" ", varint(run_ns if run_ns > 0 else 1))
         if exit_actor:
             parts.append(b"(\x01")
         if exit_worker:
@@ -109,8 +112,9 @@ class Work(Objects):
         if self._store is not None:
             self._store.detach(handle)
         with self._lock:
-            self._children.pop(handle, None)
-            self._stream_read.pop(handle, None)
+            if self._children or self._stream_read:
+                self._children.pop(handle, None)
+                self._stream_read.pop(handle, None)
             if self._ended is None:
                 self._append(data)
         if self._inbox or self._leader is not None or self._inbox_callback is not None:

@@ -31,6 +31,11 @@ def main(arguments: list[str]) -> None:
         print(f"mobula.ray: what to run is missing after {arguments[0]}\n{_USAGE}", file=sys.stderr)
         sys.exit(2)
     os.environ[_hook.VARIABLE] = "1"
+    # Python processes that the program starts find a package ray there that is Mobula too: by PYTHONPATH or, those that multiprocessing
+    # spawns, by this process's sys.path.
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_path")
+    os.environ["PYTHONPATH"] = os.pathsep.join([path, *filter(None, [os.environ.get("PYTHONPATH")])])
+    sys.path.insert(1, path)
     _hook.install()
     module = ModuleType("__main__")
     module.__builtins__ = __builtins__  # type: ignore[attr-defined]

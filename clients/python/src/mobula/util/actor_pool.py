@@ -92,7 +92,8 @@ class ActorPool:
         if self._next_return not in self._ref_of:
             raise ValueError("get_next cannot follow get_next_unordered while calls of the same series are under way")
         ref = self._ref_of[self._next_return]
-        timed_out = timeout is not None and not mobula.wait([ref], timeout=timeout)[0]
+        last = ref[-1] if isinstance(ref, list) else ref  # the results of one call are ready together
+        timed_out = timeout is not None and not mobula.wait([last], timeout=timeout)[0]
         if timed_out and not ignore_if_timedout:
             raise TimeoutError(f"no result within {timeout} s")
         del self._ref_of[self._next_return]
@@ -111,16 +112,13 @@ class ActorPool:
         """
         if not self.has_next():
             raise StopIteration("the pool has no call whose result was not taken")
-        ready, _ = mobula.wait(list(self._actor_of), num_returns=1, timeout=timeout)
-        if ready:
-            ref = ready[0]
-        elif ignore_if_timedout:
-            ref = next(iter(self._actor_of))
-        else:
+        key_of = {key[-1] if isinstance(key, tuple) else key: key for key in self._actor_of}
+        ready, _ = mobula.wait(list(key_of), num_returns=1, timeout=timeout)
+        if not ready and not ignore_if_timedout:
             raise TimeoutError(f"no result within {timeout} s")
-        number, actor = self._actor_of.pop(ref)
+        number, actor = self._actor_of.pop(key_of[ready[0]] if ready else next(iter(self._actor_of)))
         self._free(actor)
-        del self._ref_of[number]
+        ref = self._ref_of.pop(number)
         self._next_return = max(self._next_return, number + 1)
         if not ready:
             raise TimeoutError(f"no result within {timeout} s: the call of {ref} is passed over")

@@ -36,10 +36,17 @@ class Metric:
         self._series: dict[tuple[str, ...], Any] = {}
         self._instrument = self._make_instrument()
         with _lock:
+            known = _metrics.get(name)
+            if known is not None and known._shape() == self._shape():
+                self._series = known._series  # made twice, as by two actors in turn: it goes on
             _metrics[name] = self
 
     def _make_instrument(self) -> Any:
         return None
+
+    def _shape(self) -> tuple[Any, ...]:
+        """Returns what two metrics of one name must share to be the same."""
+        return type(self), self._tag_keys
 
     @property
     def info(self) -> dict[str, Any]:
@@ -144,6 +151,9 @@ class Histogram(Metric):
             return meter.create_histogram(self._name, description=self._description, explicit_bucket_boundaries_advisory=self.boundaries)
         except TypeError:  # of a version of OpenTelemetry that has boundaries in its views only
             return meter.create_histogram(self._name, description=self._description)
+
+    def _shape(self) -> tuple[Any, ...]:
+        return *super()._shape(), tuple(self.boundaries)
 
     @property
     def info(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class PlacementGroup:
     @staticmethod
     def empty() -> PlacementGroup:
         """Returns the handle of no group."""
-        return PlacementGroup(PlacementGroupID(bytes(16)))
+        return PlacementGroup(PlacementGroupID(PlacementGroupID.nil().binary()))
 
     def __init__(self, id: PlacementGroupID, bundle_cache: list[dict[str, float]] | None = None) -> None:
         self.id = id

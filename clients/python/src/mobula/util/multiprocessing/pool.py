@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,9 @@ import mobula
 __all__ = ["AsyncResult", "IMapIterator", "Pool", "TimeoutError"]
 
 _CHUNKS_PER_PROCESS = 4
+
+_LOOK_S = 0.001
+"""How old may be what the pool knows of its processes' loads when it gives out work."""
 
 
 class _Failure:
@@ -153,12 +157,15 @@ class _Teller:
 
 
 class IMapIterator:
-    """Yields the results of a lazy map. ``next(timeout)`` raises ``multiprocessing.TimeoutError`` when none comes in time."""
+    """Yields the results of a lazy map; of a call that raised it yields the exception, as Ray does, and goes on.
+
+    ``next(timeout)`` raises ``multiprocessing.TimeoutError`` when no result comes in time.
+    """
 
     def __init__(self, pool: Pool, func: Callable[..., Any], values: Iterable[Any], chunksize: int, ordered: bool) -> None:
         self._pool = pool
-        self._func = func
         self._values = iter(values)
+        self._func = _shared(func)
         self._chunksize = chunksize
         self._ordered = ordered
         self._pending: deque[Any] = deque()
@@ -181,7 +188,7 @@ class IMapIterator:
         return self.next()
 
     def next(self, timeout: float | None = None) -> Any:
-        """Returns the next result, or raises what its call raised."""
+        """Returns the next result, or the exception that its call raised."""
         if not self._ready:
             if not self._pending:
                 raise StopIteration
@@ -196,9 +203,12 @@ class IMapIterator:
             except Exception as error:  # a process that died takes its calls with it
                 self._ready.append(_Failure(error))
         outcome = self._ready.popleft()
-        if isinstance(outcome, _Failure):
-            raise outcome.error
-        return outcome
+        return outcome.error if isinstance(outcome, _Failure) else outcome
+
+
+def _shared(func: Callable[..., Any]) -> Any:
+    """Returns what stands for a function that many batches call: what it captures is sent once."""
+    return mobula.put(func)
 
 
 def _processes(wanted: int | None, cpus_each: float, address: str | None) -> int:
@@ -252,10 +262,11 @@ class Pool:
         self._actor_class = mobula.remote(_Process).options(**options)
         self._actors = [self._new_actor() for _ in range(self.processes)]
         self._batches = [0] * self.processes
+        self._looked_at = 0.0
         self._loads: list[deque[Any]] = [deque() for _ in range(self.processes)]
         self._lazy: weakref.WeakSet[IMapIterator] = weakref.WeakSet()
         self._teller: _Teller | None = None
-        self._lock = threading.Lock()  # guards _actors, _batches and _loads: callbacks may submit too
+        self._lock = threading.Lock()  # guards _actors, _batches, _loads and _looked_at: callbacks may submit too
         self._closed = False
         self._ended: list[Any] = []
         self._ready = [actor.ready.remote() for actor in self._actors]
@@ -263,23 +274,19 @@ class Pool:
     def _new_actor(self) -> Any:
         return self._actor_class.remote(self._initializer, self._initargs)
 
-    def _submit(self, func: Callable[..., Any], calls: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> Any:
+    def _submit(self, func: Any, calls: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> Any:
         """Gives a batch of calls to the process that has the least to do, and returns the ref of their outcomes."""
         with self._lock:
             return self._submit_locked(func, calls)
 
-    def _submit_locked(self, func: Callable[..., Any], calls: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> Any:
-        best = 0
-        for i, load in enumerate(self._loads):
-            if load:
-                done, _ = mobula.wait(list(load), num_returns=len(load), timeout=0)
-                for ref in done:
-                    load.remove(ref)
-            if len(load) < len(self._loads[best]):
-                best = i
-            if not load:
-                best = i
-                break
+    def _submit_locked(self, func: Any, calls: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> Any:
+        loads = self._loads
+        if time.monotonic() - self._looked_at > _LOOK_S:
+            for load in loads:
+                while load and mobula.wait([load[0]], timeout=0)[0]:  # a process works in order
+                    load.popleft()
+            self._looked_at = time.monotonic()
+        best = min(range(len(loads)), key=lambda i: len(loads[i]))
         if self._max_batches is not None and self._batches[best] >= self._max_batches:
             self._ended.append(self._actors[best].__ray_terminate__.remote())
             self._actors[best], self._batches[best] = self._new_actor(), 0
@@ -349,7 +356,8 @@ class Pool:
         """Like ``map``, without waiting."""
         self._check_running()
         calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((value,), {}) for value in iterable]
-        refs = [self._submit(func, chunk) for chunk in self._chunk(calls, chunksize)]
+        shared = _shared(func)
+        refs = [self._submit(shared, chunk) for chunk in self._chunk(calls, chunksize)]
         return AsyncResult(self, refs, False, callback, error_callback)
 
     def starmap(self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None) -> list[Any]:
@@ -368,11 +376,12 @@ class Pool:
         """Like ``starmap``, without waiting."""
         self._check_running()
         calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [(tuple(values), {}) for values in iterable]
-        refs = [self._submit(func, chunk) for chunk in self._chunk(calls, chunksize)]
+        shared = _shared(func)
+        refs = [self._submit(shared, chunk) for chunk in self._chunk(calls, chunksize)]
         return AsyncResult(self, refs, False, callback, error_callback)
 
     def imap(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = 1) -> IMapIterator:
-        """Yields ``func(x)`` for each x, in order, taking values as processes need them."""
+        """Yields ``func(x)`` for each x, or the exception that it raised, in order, taking values as processes need them."""
         self._check_running()
         return IMapIterator(self, func, iterable, chunksize or 1, ordered=True)
 

@@ -76,8 +76,6 @@ class TaskState(_Row):
     worker_pid: int | None
     missing_args: int
     creation_time_ms: int
-    start_time_ms: int | None
-    end_time_ms: int | None
     error_message: str | None
     call_site: str
     node_id: str | None = None
