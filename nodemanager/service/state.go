@@ -69,13 +69,13 @@ func (n *Node) stateCall(ctx context.Context, q *mobulav1.StateCall, r *mobulav1
 		}
 		return nil
 	}
-	decode := func(m any) error { return proto.Unmarshal(q.GetRequest(), m.(proto.Message)) } //nolint:forcetypeassert // all are messages
+	decode := func(m any) error { return proto.Unmarshal(q.GetRequest(), m.(proto.Message)) } //nolint:forcetypeassert,errcheck // all are messages
 	resp, err := mobulav1.NodeService_ServiceDesc.Methods[i].Handler(s, ctx, decode, nil)
 	if err != nil {
 		r.Error = &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_INVALID_ARGUMENT, Message: q.GetMethod() + ": " + status.Convert(err).Message()}
 		return nil
 	}
-	r.State, err = proto.Marshal(resp.(proto.Message)) //nolint:forcetypeassert // all are messages
+	r.State, err = proto.Marshal(resp.(proto.Message)) //nolint:forcetypeassert,errcheck // all are messages
 	return err
 }
 

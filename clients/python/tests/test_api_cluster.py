@@ -32,9 +32,7 @@ def cluster(binary: str, tmp_path: Path) -> Iterator[str]:
 def run(tmp_path: Path) -> Callable[..., str]:
     def run(program: str, **env: str) -> str:
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join([_SRC, os.environ.get("PYTHONPATH", "")]), **env}
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, env=environ, cwd=tmp_path, timeout=60
-        )
+        done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, env=environ, cwd=tmp_path, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -94,7 +92,16 @@ def test_a_detached_actor_outlives_the_program_that_made_it(cluster: str, run: C
     assert run(use, MOBULA_ADDRESS=cluster) == "5\n"
     end = use.replace("print", "mobula.kill(a); print").replace("mobula.get(a.add.remote(2))", "1")
     assert run(end, MOBULA_ADDRESS=cluster) == "1\n"
-    assert run(use.replace('print(mobula.get(a.add.remote(2)))', '').replace('a = mobula.get_actor("forever")', textwrap.dedent("""
+    assert (
+        run(
+            use.replace("print(mobula.get(a.add.remote(2)))", "").replace(
+                'a = mobula.get_actor("forever")',
+                textwrap.dedent("""
         try: mobula.get_actor("forever")
         except ValueError: print("gone")
-        """).replace("\n", "\n        ")), MOBULA_ADDRESS=cluster) == "gone\n"
+        """).replace("\n", "\n        "),
+            ),
+            MOBULA_ADDRESS=cluster,
+        )
+        == "gone\n"
+    )

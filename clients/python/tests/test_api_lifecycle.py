@@ -22,7 +22,12 @@ def run(binary: str, tmp_path: Path):  # type: ignore[no-untyped-def]
         script.write_text(textwrap.dedent(program))
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join([_SRC, os.environ.get("PYTHONPATH", "")]), "MOBULA_BINARY": binary, **env}
         return subprocess.Popen(
-            [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, cwd=tmp_path,
+            [sys.executable, str(script)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environ,
+            cwd=tmp_path,
         )
 
     def run(program: str, status: int = 0, **env: str) -> tuple[str, str]:

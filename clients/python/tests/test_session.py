@@ -152,6 +152,28 @@ def test_a_burst_is_written_without_anybody_waiting(node, session):
         assert node.expect(_wire.SUBMIT, pb.Submit).sequence == i
 
 
+def test_a_plain_submission_says_what_a_full_one_does(node, session):
+    args = encoded(b"args")
+    for sequence in range(1, 400):  # sequences of one byte and of two
+        oid = session.submit_plain(b'\x18\x07"%c%bP\x05' % (len(args), args))
+        want = pb.Submit(sequence=sequence, task_id=oid[:16], template=7, args=args, call_site=5)
+        assert node.expect(_wire.SUBMIT, pb.Submit) == want
+        node.result(sequence, encoded(b"%d" % sequence))
+        assert session.get_one(oid).meta == b"%d" % sequence
+
+
+def test_plain_submissions_wait_for_credit_too(node):
+    session = node.open(credit_bytes=60)
+    session.submit_plain(b"\x18\x01")
+    session.submit_plain(b"\x18\x01")
+    waiting = Background(lambda: session.submit_plain(b"\x18\x01"))
+    for _ in range(2):
+        node.expect(_wire.SUBMIT, pb.Submit)
+    node.send(_wire.CREDIT, pb.Credit(bytes=1000, count=10))
+    assert waiting.result() == node.expect(_wire.SUBMIT, pb.Submit).task_id + INDEX_0
+    session.close()
+
+
 def test_children_of_a_task_that_may_run_again_have_derived_ids(worker):
     again = pb.Execute(handle=1, task_id=b"t" * 16, attempt=1, may_run_again=True)
     other = pb.Execute(handle=2, task_id=b"t" * 16, attempt=2, may_run_again=True)
@@ -266,6 +288,28 @@ def test_wait_tells_which_are_ready(node, session):
     assert session.wait(ids, 4, 0.01) == [True, False, True, False]
     assert session.wait(ids, 4, 0) == [True, False, True, False]
     assert not session._parked
+
+
+def test_wait_first_returns_where_as_many_ready_ones_stand(node, session):
+    ids = [submit(session) for _ in range(4)]
+    for sequence in (4, 2):
+        node.result(sequence, encoded())
+    assert session.wait_first(ids, 2, SECONDS) == [1, 3]
+    assert session.wait_first(ids, 1, SECONDS) == [1]
+    assert session.wait_first(ids, 3, 0) == [1, 3]
+
+
+def test_many_holds_are_one_frame_and_count_as_single_ones(node, session):
+    ids = [b"%020d" % i for i in range(30)]
+    session.hold_all(ids)
+    session.hold_all([ids[0], ids[0]])  # of what is held already
+    session.flush()
+    assert node.expect(_wire.HOLD, pb.Hold).object_ids == b"".join(ids)
+    for oid in (ids[0], ids[1], ids[0]):
+        session.release(oid)
+    assert node.expect(_wire.RELEASE, pb.Release).object_ids == ids[1]
+    session.release(ids[0])
+    assert node.expect(_wire.RELEASE, pb.Release).object_ids == ids[0]
 
 
 def test_wait_without_time_sees_what_has_arrived(node, session):

@@ -581,3 +581,12 @@ def test_split_refs_takes_whole_ids_only() -> None:
     assert _values.split_refs(memoryview(A + B)) == [A, B]
     with pytest.raises(_msgpack.FormatError):
         _values.split_refs(b"abc")
+
+
+def test_code_of_another_version_of_python_is_refused_and_data_passes(monkeypatch):
+    monkeypatch.setattr(_values, "_PYTHON", "3.99")
+    code, data = _values.pack(lambda x: x + 1), _values.pack({"a": [1, (2, 3)]})
+    monkeypatch.undo()
+    with pytest.raises(RaySystemError, match=r"<lambda> was compiled by Python 3\.99 and cannot run in this process"):
+        _values.unpack(code.format, code.meta, code.buffers, code.refs)
+    assert _values.unpack(data.format, data.meta, data.buffers, data.refs) == {"a": [1, (2, 3)]}

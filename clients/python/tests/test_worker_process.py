@@ -154,7 +154,15 @@ def test_the_context_says_where_a_task_runs() -> None:
     @mobula.remote(num_cpus=2, resources={"token": 1})
     def where() -> Any:
         c = mobula.get_runtime_context()
-        return c.get_task_id(), c.get_task_name(), c.get_task_function_name(), c.get_actor_id(), c.get_job_id(), c.get_assigned_resources(), c.namespace
+        return (
+            c.get_task_id(),
+            c.get_task_name(),
+            c.get_task_function_name(),
+            c.get_actor_id(),
+            c.get_job_id(),
+            c.get_assigned_resources(),
+            c.namespace,
+        )
 
     ref = where.remote()
     task, name, function, actor, job, resources, namespace = mobula.get(ref, timeout=30)

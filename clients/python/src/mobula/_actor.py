@@ -596,9 +596,7 @@ class ActorMethod:
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         name = self._method.name
-        raise TypeError(
-            f"Actor methods cannot be called directly. Instead of running 'object.{name}()', try 'object.{name}.remote()'."
-        )
+        raise TypeError(f"Actor methods cannot be called directly. Instead of running 'object.{name}()', try 'object.{name}.remote()'.")
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         """Submits a call and returns its ref: a list of refs with ``num_returns`` above 1, a stream of refs for a generator.
@@ -667,7 +665,7 @@ def _bind(m: Method, handle: ActorHandle[Any], overrides: Mapping[str, Any]) -> 
     language, executable = (cls.language, cls.executable) if isinstance(cls, ForeignClass) else (PYTHON, "")
     name = f"{cls.name}.{m.name}"[-256:]
     t: Any = task_pb2.Template(
-        kind=METHOD,
+        kind=METHOD,  # type: ignore[arg-type]
         name=name,
         language=language,  # type: ignore[arg-type]
         portable=foreign or bool(options.get("portable")),

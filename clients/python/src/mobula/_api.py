@@ -240,9 +240,7 @@ def _open(
     node = None
     if directory is not None:
         if settings:
-            raise ValueError(
-                "When connecting to an existing cluster, num_cpus, num_gpus, resources and object_store_memory must not be provided."
-            )
+            raise ValueError("When connecting to an existing cluster, num_cpus, num_gpus, resources and object_store_memory must not be provided.")
         try:
             hello.secret = _takeover.read_token(directory)
             connection = connect(os.path.join(directory, "node.sock"))
@@ -543,9 +541,7 @@ def put(value: T, *, portable: bool = False, _owner: Any = None, _tensor_transpo
     return ObjectRef(s.put(packed), s)
 
 
-def wait(
-    ray_waitables: list[Any], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
-) -> tuple[list[Any], list[Any]]:
+def wait(ray_waitables: list[Any], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True) -> tuple[list[Any], list[Any]]:
     """Waits until ``num_returns`` of the refs are ready, or for ``timeout`` seconds.
 
     A stream is ready when its next item is. Returns the ready ones, never more than ``num_returns``, and the rest, both in the order given.
@@ -604,7 +600,7 @@ def _wait_streams(s: Session, waitables: Sequence[Any], count: int, timeout: flo
             x._stream.on_next(changed.set)
     while True:
         changed.clear()
-        ready = [x.next_ready() if isinstance(x, ObjectRefGenerator) else s.peek(x._id) is not None for x in waitables]
+        ready = [x._ready() if isinstance(x, ObjectRefGenerator) else s.peek(x._id) is not None for x in waitables]
         left = None if deadline is None else deadline - time.monotonic()
         if sum(ready) >= count or (left is not None and left <= 0):
             return ready
@@ -707,21 +703,23 @@ def nodes() -> list[dict[str, Any]]:
         if alive and n.store.capacity_bytes:
             resources["object_store_memory"] = float(n.store.capacity_bytes)
         host = r.hostname or os.uname().nodename
-        out.append({
-            "NodeID": r.ref.node_id.hex(),
-            "Alive": alive,
-            "alive": alive,
-            "NodeManagerAddress": "127.0.0.1",
-            "NodeManagerHostname": host,
-            "NodeManagerPort": 0,
-            "ObjectManagerPort": 0,
-            "ObjectStoreSocketName": "",
-            "RayletSocketName": r.address,
-            "MetricsExportPort": 0,
-            "NodeName": host,
-            "Resources": resources if alive else {},
-            "Labels": {label.name: label.value for label in r.labels} or {"ray.io/node-id": r.ref.node_id.hex()},
-        })
+        out.append(
+            {
+                "NodeID": r.ref.node_id.hex(),
+                "Alive": alive,
+                "alive": alive,
+                "NodeManagerAddress": "127.0.0.1",
+                "NodeManagerHostname": host,
+                "NodeManagerPort": 0,
+                "ObjectManagerPort": 0,
+                "ObjectStoreSocketName": "",
+                "RayletSocketName": r.address,
+                "MetricsExportPort": 0,
+                "NodeName": host,
+                "Resources": resources if alive else {},
+                "Labels": {label.name: label.value for label in r.labels} or {"ray.io/node-id": r.ref.node_id.hex()},
+            }
+        )
     return out
 
 
@@ -758,4 +756,3 @@ def timeline(filename: str | None = None) -> list[dict[str, Any]] | None:
     with open(filename, "w", encoding="utf-8") as file:
         json.dump(found, file)
     return None
-

@@ -115,6 +115,8 @@ class Loop:
         self._waiting: dict[str, deque[Any]] = {group: deque() for group in self._free}
         self._running: dict[int, asyncio.Task[None]] = {}
         self._flushing = False
+        self._reading = False  # in `readable`, which drains
+        self._main = threading.get_ident()
         self.ended: asyncio.Future[int] = loop.create_future()
 
     def submit(self, m: Any) -> None:
@@ -185,7 +187,9 @@ class Loop:
     def arrived(self) -> None:
         """Takes what the session has for this worker; called on any thread."""
         try:
-            if threading.current_thread() is threading.main_thread():
+            if threading.get_ident() == self._main:
+                if self._reading:
+                    return
                 self._loop.call_soon(self.drain)
             else:
                 self._loop.call_soon_threadsafe(self.drain)
@@ -217,12 +221,18 @@ class Loop:
 
     def readable(self) -> None:
         """Reads what has arrived at the socket."""
-        self._worker.session.read_ready()
+        self._reading = True
+        try:
+            self._worker.session.read_ready()
+        finally:
+            self._reading = False
         self.drain()
 
     def _flush_soon(self) -> None:
-        """Writes outcomes once for all that end in one turn of the loop."""
-        if not self._flushing:
+        """Writes outcomes once for all that end in one turn of the loop; the last one's at once."""
+        if not self._running:
+            self._flush()
+        elif not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
 
@@ -254,6 +264,3 @@ def serve_loop(worker: Worker, creation: Any) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     return loop.run_until_complete(serve())
-
-
-

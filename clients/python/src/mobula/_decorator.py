@@ -62,7 +62,7 @@ def remote(*args: Any, **options: Any) -> Any:
     assert not args and options, (
         "The @ray.remote decorator must be applied either with no arguments and no parentheses, for example '@ray.remote', or it must be "
         f"applied using some of the arguments in the list {[*_options.TASK, *_options.ACTOR]}, for example '@ray.remote(num_returns=2, "
-        "resources={\"CustomResource\": 1})'."
+        'resources={"CustomResource": 1})\'.'
     )
     return lambda thing: _make(thing, options)
 

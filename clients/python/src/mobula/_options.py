@@ -171,9 +171,7 @@ TASK = {
     "num_cpus": _quantity("num_cpus", 1),
     "num_returns": Option((int, str, _NONE), _bad_num_returns),
     "portable": Option(bool, default=False),
-    "object_store_memory": Option(
-        (int, _NONE), lambda x: None if x is None else "Setting 'object_store_memory' is not implemented for tasks"
-    ),
+    "object_store_memory": Option((int, _NONE), lambda x: None if x is None else "Setting 'object_store_memory' is not implemented for tasks"),
     "retry_exceptions": Option((bool, list, tuple), _bad_retry_exceptions, False),
     "_generator_backpressure_num_objects": Option((int, _NONE), _bad_backpressure),
     "_num_objects_per_yield": Option(
@@ -192,9 +190,9 @@ ACTOR = {
     ),
     "lifetime": Option(
         (str, _NONE),
-        lambda x: None
-        if x in (None, "detached", "non_detached")
-        else "actor `lifetime` argument must be one of 'detached', 'non_detached' and 'None'.",
+        lambda x: (
+            None if x in (None, "detached", "non_detached") else "actor `lifetime` argument must be one of 'detached', 'non_detached' and 'None'."
+        ),
     ),
     "max_concurrency": _count("max_concurrency", infinite=False),
     "max_restarts": _count("max_restarts", default=0),
@@ -247,9 +245,7 @@ def _check(options: Mapping[str, Any], table: Mapping[str, Option], what: str) -
             raise ValueError(f"Invalid option keyword {keyword} for {what}. Valid ones are {list(table)}.")
         option.validate(keyword, value)
     if options.get("placement_group", "default") not in ("default", None) and options.get("scheduling_strategy") is not None:
-        raise ValueError(
-            "Placement groups should be specified via the scheduling_strategy option. The placement_group option is deprecated."
-        )
+        raise ValueError("Placement groups should be specified via the scheduling_strategy option. The placement_group option is deprecated.")
 
 
 def check_task(options: Mapping[str, Any], *, in_options: bool, is_generator: bool) -> None:
@@ -276,9 +272,7 @@ def check_actor(options: Mapping[str, Any], *, in_options: bool) -> None:
 def check_method_call(options: Mapping[str, Any], *, is_generator: bool) -> None:
     """Raises ValueError or TypeError for options that one call of a method cannot have."""
     if "_num_objects_per_yield" in options:
-        raise ValueError(
-            "_num_objects_per_yield cannot be overridden per actor method call. Use @ray.method(_num_objects_per_yield=...) instead."
-        )
+        raise ValueError("_num_objects_per_yield cannot be overridden per actor method call. Use @ray.method(_num_objects_per_yield=...) instead.")
     for keyword, value in options.items():
         option = METHOD_CALL.get(keyword)
         if option is None:

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from mobula import _values
 from mobula._context import session
@@ -503,8 +503,25 @@ class ObjectRefGenerator(Generic[T_co]):
 
     def next_ready(self) -> bool:
         """Reports whether ``next`` would return at once."""
+        if not self._ready() and not self._ended:
+            self._ref._session.wait_first([self._ref._id], 1, 0)  # which reads what has come
+        return self._ready()
+
+    def _ready(self) -> bool:
         stream = self._stream
         return not self._ended and (stream.arrived > stream.taken or stream.ended)
+
+    def send(self, value: object) -> NoReturn:
+        """Raises NotImplementedError: the generator runs elsewhere, and cannot be spoken to."""
+        raise NotImplementedError("`gen.send` is not supported.")
+
+    def throw(self, *error: object) -> NoReturn:
+        """Raises NotImplementedError; ``cancel`` ends a stream."""
+        raise NotImplementedError("`gen.throw` is not supported.")
+
+    def close(self) -> NoReturn:
+        """Raises NotImplementedError; ``cancel`` ends a stream, and one that is dropped is read by nobody."""
+        raise NotImplementedError("`gen.close` is not supported.")
 
     def is_finished(self) -> bool:
         """Reports whether the stream has ended and everything was taken."""

@@ -225,7 +225,6 @@ class Definitions:
                 ref = self._by_content[key] = ObjectRef(s.put(packed), s)
         return ref._id
 
-
     def used(self, s: Session) -> bool:
         """Reports whether a session has had work for workers."""
         return self._session is s
@@ -264,8 +263,7 @@ class RemoteFunction(Generic[P, R_co]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError(
-            f"Remote functions cannot be called directly. Instead of running '{self._function_name}()', "
-            f"try '{self._function_name}.remote()'."
+            f"Remote functions cannot be called directly. Instead of running '{self._function_name}()', try '{self._function_name}.remote()'."
         )
 
     # The arguments of the function, or any with a ref among them: a type checker cannot say "each argument or a ref of it".
@@ -403,6 +401,8 @@ class ForeignFunction:
     """A function of another language, by its name. Its arguments and results are plain data."""
 
     def __init__(self, name: str, language: int, options: Mapping[str, Any], executable: str = "") -> None:
+        if isinstance(options.get("num_returns"), str):
+            raise ValueError(f"num_returns of {name} must be a number: functions of Go have no streams")
         self._function_name = name
         self._language = language
         self._executable = executable  # an absolute path; empty for the driver's own program

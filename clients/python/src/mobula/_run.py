@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from mobula import _values
@@ -93,7 +95,7 @@ _NONE = [_values.pack(None)]
 
 def results(s: Session, entry: Entry, value: Any, m: Any) -> list[Packed]:
     """Returns what a function returned, packed; runs a generator to its end."""
-    if entry.plain:
+    if entry.plain and type(value) is not GeneratorType:
         return _NONE if value is None else [_values.pack(value)]
     if entry.streaming:
         count = _stream(s, entry, value, m)
@@ -101,6 +103,8 @@ def results(s: Session, entry: Entry, value: Any, m: Any) -> list[Packed]:
     if entry.dynamic:
         return [_values.pack(DynamicObjectRefGenerator(_put_items(s, entry, value, m)))]
     if entry.returns == 1:
+        if type(value) is GeneratorType:
+            (value,) = _split(entry, value)
         return [_pack(value, entry, "the result")]
     return [_pack(v, entry, f"result {i}") for i, v in enumerate(_split(entry, value))]
 
@@ -115,10 +119,11 @@ def _pack(value: Any, entry: Entry, what: str) -> Packed:
 
 
 def _split(entry: Entry, value: Any) -> list[Any]:
+    """Returns the parts of a value, as many as were asked for; of a generator its first ones."""
     n = entry.returns
     if not isinstance(value, Iterator):
         len(value)  # a TypeError for what has no parts
-    values = list(value)
+    values = list(islice(value, n) if type(value) is GeneratorType else value)
     if len(values) != n:
         raise ValueError(f"Task returned {len(values)} objects, but num_returns={n}.")
     return values

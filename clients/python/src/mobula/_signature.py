@@ -23,9 +23,7 @@ class Signature:
 
     __slots__ = ("high", "keyword_only", "low", "names", "positional_only", "required", "varkw")
 
-    def __init__(
-        self, names: list[str], positional_only: int, required: int, keyword_only: dict[str, bool], varargs: bool, varkw: bool
-    ) -> None:
+    def __init__(self, names: list[str], positional_only: int, required: int, keyword_only: dict[str, bool], varargs: bool, varkw: bool) -> None:
         """Makes a signature.
 
         Args:

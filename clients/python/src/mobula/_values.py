@@ -22,7 +22,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from mobula import _msgpack
@@ -380,10 +380,13 @@ def _make_pickler() -> Callable[[io.BytesIO, Callable[[Any], object]], Any]:
 
     by_value_modules: set[str] = cloudpickle._PICKLE_BY_VALUE_MODULES
 
+    def reduce_bytecode(code: CodeType) -> tuple[Any, ...]:
+        return load_code, (_PYTHON, *cloudpickle._code_reduce(code)[1])
+
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """cloudpickle's pickler with shortcuts for arrays and importable code, custom serializers, and a live registry."""
 
-        dispatch_table: ClassVar[dict[type, Any]] = dict(cloudpickle.Pickler.dispatch_table)
+        dispatch_table: ClassVar[dict[type, Any]] = {**cloudpickle.Pickler.dispatch_table, CodeType: reduce_bytecode}
 
         def reducer_override(self, obj: Any) -> Any:
             t = type(obj)
@@ -417,7 +420,7 @@ def _make_pickler() -> Callable[[io.BytesIO, Callable[[Any], object]], Any]:
         nonlocal registered
         if len(copyreg.dispatch_table) != registered:
             registered = len(copyreg.dispatch_table)
-            Pickler.dispatch_table = dict(cloudpickle.Pickler.dispatch_table)
+            Pickler.dispatch_table = {**cloudpickle.Pickler.dispatch_table, CodeType: reduce_bytecode}
         if by_value_modules != _code.by_value:
             _code.known.clear()
             _code.by_value = frozenset(by_value_modules)
@@ -445,6 +448,25 @@ def _is_importable(module_name: object) -> bool:
 
     cloudpickle.register_pickle_by_value(module)
     return False
+
+
+_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def load_code(python: str, *args: Any) -> CodeType:
+    """Make a code object of one that was pickled by a version of Python: another one's bytecode would crash this process."""
+    if python != _PYTHON:
+        from mobula.exceptions import RaySystemError
+
+        name = args[12] if len(args) > 12 else "the code"
+        raise RaySystemError(
+            RuntimeError(
+                f"{name} was compiled by Python {python} and cannot run in this process, which is Python {_PYTHON}: functions, and classes that "
+                "are sent by value, pass only between the same versions. Run both programs on one version, or import the code from a module that "
+                "both have; plain data passes between any"
+            )
+        )
+    return CodeType(*args)
 
 
 def _reduce_array(v: Any) -> tuple[Any, ...]:

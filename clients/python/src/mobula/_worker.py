@@ -524,8 +524,20 @@ def main(role: _takeover.Role) -> NoReturn:
         status = worker.run()
     except SessionLost:  # the node is gone, and with it everybody who could want anything of this process
         _stdio.flush()
+        if not _is_open(s.fileno()):  # the node is not: it ends the group, and shall not take this for a kill
+            print("mobula: user code closed the descriptor of this worker's connection to its node", file=sys.stderr, flush=True)
+            os._exit(1)
         _takeover.end_group(0)
     except BaseException:  # a setup hook that fails, or a defect of the worker itself: say so, and let the node see it
         sys.excepthook(*sys.exc_info())
         status = 1
     leave(status)
+
+
+def _is_open(descriptor: int) -> bool:
+    """Reports whether a descriptor is that of something open."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

@@ -262,7 +262,7 @@ def test_unknown_concurrency_group_is_an_error():
             return 1
 
     actor = Actor.remote()
-    with pytest.raises(Exception, match="nowhere|group"):
+    with pytest.raises(Exception, match=r"nowhere|group"):
         ray.get(actor.f.options(concurrency_group="nowhere").remote(), timeout=10)
 
 

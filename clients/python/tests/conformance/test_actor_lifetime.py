@@ -10,18 +10,9 @@ import pytest
 import ray
 from ray.exceptions import ActorDiedError, RayActorError
 
-from .waiting import wait_until
+from .waiting import alive, wait_until
 
 pytestmark = pytest.mark.usefixtures("cluster")
-
-
-def alive(pid: int) -> bool:
-    """Says whether a process runs."""
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @ray.remote(num_cpus=0)

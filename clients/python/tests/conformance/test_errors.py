@@ -46,7 +46,9 @@ def failing(error):
     return fail.remote()
 
 
-@pytest.mark.parametrize("kind", [ValueError, KeyError, TypeError, ZeroDivisionError, RuntimeError, AttributeError, OSError, AssertionError, TimeoutError])
+@pytest.mark.parametrize(
+    "kind", [ValueError, KeyError, TypeError, ZeroDivisionError, RuntimeError, AttributeError, OSError, AssertionError, TimeoutError]
+)
 def test_exception_is_an_instance_of_its_own_class_and_of_ray_task_error(kind):
     with pytest.raises(kind) as info:
         ray.get(failing(kind("words")))

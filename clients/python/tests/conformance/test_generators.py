@@ -156,7 +156,7 @@ def test_stream_of_a_method():
     @ray.remote(num_cpus=0)
     class Actor:
         def count(self, n):
-            for i in range(n):
+            for i in range(n):  # noqa: UP028 - the methods of Ray's actors cannot delegate
                 yield i
 
         @ray.method(num_returns="streaming")
@@ -174,7 +174,7 @@ def test_two_streams_of_one_actor_come_in_order():
     @ray.remote(num_cpus=0)
     class Actor:
         def count(self, start):
-            for i in range(start, start + 3):
+            for i in range(start, start + 3):  # noqa: UP028 - the methods of Ray's actors cannot delegate
                 yield i
 
     actor = Actor.remote()
@@ -258,3 +258,32 @@ def test_generators_call_tasks():
             yield ray.get(double.remote(i))
 
     assert [ray.get(ref) for ref in pipeline.remote()] == [0, 2, 4]
+
+
+@pytest.mark.parametrize("method", [False, True])
+def test_a_number_of_returns_takes_that_many_items(method):
+    @ray.remote(num_cpus=0)
+    class Actor:
+        def count(self, n):
+            for i in range(n):  # noqa: UP028 - the methods of Ray's actors cannot delegate
+                yield i
+
+    f = Actor.remote().count if method else count
+    assert ray.get(f.options(num_returns=1).remote(3)) == 0
+    assert ray.get(f.options(num_returns=2).remote(3)) == [0, 1]
+    with pytest.raises(ValueError):
+        ray.get(f.options(num_returns=4).remote(3))
+
+
+def test_next_ready_and_is_finished():
+    stream = count.remote(2)
+    wait_until(stream.next_ready)
+    assert not stream.is_finished()
+    assert [ray.get(ref) for ref in stream] == [0, 1]
+    assert stream.is_finished()
+
+
+@pytest.mark.parametrize("call", [lambda s: s.send(1), lambda s: s.throw(ValueError), lambda s: s.close()], ids=["send", "throw", "close"])
+def test_a_stream_cannot_be_spoken_to(call):
+    with pytest.raises(NotImplementedError):
+        call(count.remote(1))

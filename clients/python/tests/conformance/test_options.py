@@ -239,7 +239,7 @@ def test_custom_resources_limit_what_runs_at_once(signal):
         return "done"
 
     first, second = hold.remote(gate), hold.remote(gate)
-    ready, rest = ray.wait([first, second], timeout=0.3)
+    ready, _ = ray.wait([first, second], timeout=0.3)
     assert not ready
     assert ray.get(gate.waiters.remote()) <= 1
     ray.get(gate.send.remote())

@@ -94,7 +94,8 @@ def identity():
 @pytest.mark.parametrize(
     "value",
     [
-        None, True, False, 0, -1, 2**31, 2**63, 2**64, -(2**63) - 1, 10**100, 1.5, float("inf"), 1e-320, 2 + 3j, "", "text", "ünï🎉", "\x00", "x" * 200_000,
+        None, True, False, 0, -1, 2**31, 2**63, 2**64, -(2**63) - 1, 10**100, 1.5, float("inf"), 1e-320, 2 + 3j, "", "text",
+        "ünï🎉", "\x00", "x" * 200_000,
         b"", b"\xff\x00", [], [1, [2, [3]]], (), (1,), (1, (2, "x")), {}, {"a": 1}, {1: "a", (2, 3): "b", None: 0}, set(), {1, 2}, frozenset({1}),
         range(10), slice(1, 2, 3), Ellipsis, NotImplemented, int, list, len, Colour.RED, Flags.A | Flags.B, Pair(1, 2), Typed(1), Record(1, [2]),
         Slots(1, [2]), datetime.datetime(2026, 1, 2, 3, 4, 5, 6, datetime.UTC), datetime.timedelta(1, 2, 3), datetime.date(2026, 1, 2),

@@ -127,7 +127,7 @@ def test_limit():
     assert len(state.list_actors(limit=2)) == 2
 
 
-@pytest.mark.ray_only("Mobula lists ended tasks only while somebody holds their results")
+
 def test_tasks_are_remembered_without_their_refs():
     @ray.remote
     def forgotten():

@@ -106,6 +106,10 @@ func (w *Worker) invoke(c *call, o *outcome) {
 		}}
 		return
 	}
+	if want := max(1, int(c.tmpl.frame.GetNumReturns())); c.tmpl.frame.GetPortable() && want != f.Returns { // stubs know it, callers in other languages say it
+		o.err = fmt.Errorf("%s has %d results, and the call wants %d: give it num_returns=%d", f.Name, f.Returns, want, f.Returns)
+		return
+	}
 	in, keep, err := core.NewArgs(w.rt, f, c.frame)
 	if err != nil {
 		o.err = err

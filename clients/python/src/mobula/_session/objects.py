@@ -275,9 +275,31 @@ class Objects(Results):
     def get_one(self, object_id: bytes, timeout: float | None = None) -> Stored:
         """Returns the value of an object. See get."""
         value = self._values.get(object_id)
+        if not value and timeout is None and self.role == session_pb2.ROLE_DRIVER:
+            self._lead_for(object_id)
+            value = self._values.get(object_id)
         if value:
             return self._open(object_id, value)  # type: ignore[arg-type]
         return self.get((object_id,), timeout)[0]
+
+    def _lead_for(self, object_id: bytes) -> None:
+        """Reads until the outcome of a call is here: what get does, in less time, for a program that calls and gets on one thread.
+
+        It returns at once when somebody else reads, or when the outcome does not come unasked.
+        """
+        values, me = self._values, object()
+        try:
+            with self._lock:
+                if self._leader is None and self._pending and object_id in values and object_id not in self._asked:
+                    self._leader = me
+            if self._leader is me:
+                self.flush()
+                while values.get(object_id) is PENDING:
+                    self._read(None)
+        finally:
+            if self._leader is me:
+                with self._lock:
+                    self._hand_on()
 
     def get(self, ids: Sequence[bytes], timeout: float | None = None) -> list[Stored]:
         """Returns the values of objects, in order, and waits for them.

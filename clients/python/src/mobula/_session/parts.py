@@ -162,9 +162,7 @@ def encode_value(packed: PackedValue) -> bytes:
     return b"".join(parts)
 
 
-def rare_fields(
-    ref_args: Sequence[tuple[int, bytes]], keywords: Sequence[str], timeout_ns: int, traceparent: str, tracestate: str = ""
-) -> bytes:
+def rare_fields(ref_args: Sequence[tuple[int, bytes]], keywords: Sequence[str], timeout_ns: int, traceparent: str, tracestate: str = "") -> bytes:
     """Returns the fields of a Submit that few have."""
     m = session_pb2.Submit(keywords=keywords, timeout_ns=timeout_ns, traceparent=traceparent, tracestate=tracestate)
     for position, oid in ref_args:

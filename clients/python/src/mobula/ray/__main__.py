@@ -33,9 +33,8 @@ def main(arguments: list[str]) -> None:
     os.environ[_hook.VARIABLE] = "1"
     # Python processes that the program starts find a package ray there that is Mobula too: by PYTHONPATH or, those that multiprocessing
     # spawns, by this process's sys.path.
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_path")
-    os.environ["PYTHONPATH"] = os.pathsep.join([path, *filter(None, [os.environ.get("PYTHONPATH")])])
-    sys.path.insert(1, path)
+    os.environ["PYTHONPATH"] = os.pathsep.join([_hook.PATH, *filter(None, [os.environ.get("PYTHONPATH")])])
+    sys.path.insert(1, _hook.PATH)
     _hook.install()
     module = ModuleType("__main__")
     module.__builtins__ = __builtins__  # type: ignore[attr-defined]

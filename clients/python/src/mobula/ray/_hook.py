@@ -22,6 +22,8 @@ from types import ModuleType
 
 # Set (to 1) in the environment of a process in which ``ray`` is Mobula.
 VARIABLE = "MOBULA_RAY"
+# Where Python processes that were started with it in their path find a package ray that installs the hook.
+PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_path")
 
 _HOME = "mobula.ray"
 # The benchmark of an installed Ray runs unmodified: this one module of it is read from there. It imports nothing but public API
@@ -111,7 +113,7 @@ def _refuse(name: str) -> ModuleSpec | None:
 
 def _borrow() -> ModuleSpec | None:
     """Returns the spec of ray_perf in an installed Ray, which is not imported for that."""
-    spec = PathFinder.find_spec("ray")
+    spec = PathFinder.find_spec("ray", [entry for entry in sys.path if entry != PATH])
     for root in (spec.submodule_search_locations or ()) if spec is not None else ():
         file = os.path.join(root, "_private", "ray_perf.py")
         if os.path.exists(file):

@@ -145,7 +145,8 @@ def list_tasks(
             state=_TASK_STATES.get(t.state, "NIL"), job_id=t.job_id.hex(), actor_id=t.actor_id.hex() or None,
             type=_TASK_TYPES.get(t.kind, "NORMAL_TASK"), func_or_class_name=_task_name(t), worker_id=t.worker_id.hex() or None,
             worker_pid=t.pid or None, missing_args=t.missing_args, creation_time_ms=t.submitted_unix_ns // _MS,
-            start_time_ms=t.begun_unix_ns // _MS or None, end_time_ms=t.ended_unix_ns // _MS or None, error_message=t.error or None, call_site=t.call_site,
+            start_time_ms=t.begun_unix_ns // _MS or None, end_time_ms=t.ended_unix_ns // _MS or None,
+            error_message=t.error or None, call_site=t.call_site,
             node_id=here if t.worker_id else None,
         )
         for t in found.tasks
