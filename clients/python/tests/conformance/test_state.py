@@ -127,7 +127,6 @@ def test_limit():
     assert len(state.list_actors(limit=2)) == 2
 
 
-
 def test_tasks_are_remembered_without_their_refs():
     @ray.remote
     def forgotten():
