@@ -37,14 +37,13 @@ help: ## Show this list.
 	@GOOS= GOARCH= GOWORK=off go -C tools/$* build -mod=readonly -buildvcs=false -trimpath -ldflags='-s -w' -o "$(CURDIR)/.bin/" tool
 	@touch $@
 
-.bin/protoc-python.built: tools/python/package.json tools/python/package-lock.json
+tools/python/node_modules/.built: tools/python/package.json tools/python/package-lock.json
 	@echo "==> install tools/python (once)"
-	@mkdir -p .bin
 	@npm --prefix tools/python ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: generate
-generate: .bin/buf.built .bin/protoc.built .bin/protoc-python.built ## Generate everything that is generated: from proto/, and stubs from annotated Go.
+generate: .bin/buf.built .bin/protoc.built tools/python/node_modules/.built ## Generate everything that is generated: from proto/, and stubs from annotated Go.
 	@echo "==> buf generate"
 	@.bin/buf generate
 	@.bin/buf generate --template buf.gen.session.yaml
@@ -54,7 +53,7 @@ generate: .bin/buf.built .bin/protoc.built .bin/protoc-python.built ## Generate 
 	@go generate ./...
 
 .PHONY: generate-check
-generate-check: .bin/buf.built .bin/protoc.built .bin/protoc-python.built ## Fail, with the difference, if what is generated is not what is here.
+generate-check: .bin/buf.built .bin/protoc.built tools/python/node_modules/.built ## Fail, with the difference, if what is generated is not what is here.
 	@tools/generate-check.sh $(MAKE) --no-print-directory generate
 	@echo "==> test vectors"
 	@if command -v python3 >/dev/null; then python3 tests/vectors/generate.py --check; \

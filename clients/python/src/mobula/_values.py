@@ -15,6 +15,7 @@ What a worker cannot import is pickled by value as cloudpickle does: lambdas, lo
 from __future__ import annotations
 
 import copyreg
+import gc
 import io
 import os
 import pickle
@@ -613,13 +614,24 @@ class _ManyRefs(pickle.Unpickler):
         return super().find_class(module_name, global_name)
 
 
+def _load_many(meta: Buffer, buffers: Sequence[Buffer], refs: Sequence[bytes]) -> object:
+    """Opens a value with many refs; the garbage collector, which would run for every 700 of them, waits meanwhile."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _ManyRefs(meta, buffers, refs).load()
+    finally:
+        if collects:
+            gc.enable()
+
+
 def _loads(meta: Buffer, buffers: Sequence[Buffer], refs: Sequence[bytes]) -> object:
     outer = _local.unpacking
     if refs or outer is not None:
         _local.unpacking = refs
     try:
         if len(refs) >= _MANY:
-            return _ManyRefs(meta, buffers, refs).load()
+            return _load_many(meta, buffers, refs)
         return pickle.loads(meta, buffers=buffers)
     except Exception as e:
         raise _unpickling_failed(e) from e

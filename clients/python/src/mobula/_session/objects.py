@@ -522,23 +522,26 @@ class Objects(Results):
             while stream.taken < stream.arrived:
                 stream.taken += 1
                 released.append(stream.task_id + U32(stream.taken))
-        gone = []
-        for _ in range(len(released)):
-            oid = released.popleft()
-            more = extra.get(oid) if extra else None
-            if more:
-                if more == 1:
-                    del extra[oid]
-                else:
-                    extra[oid] = more - 1
-            elif values.pop(oid, self) is not self:
-                gone.append(oid)
+        if extra:
+            gone = [oid for oid in [released.popleft() for _ in range(len(released))] if self._drop(oid)]
+        else:
+            pop = values.pop
+            gone = [oid for oid in [released.popleft() for _ in range(len(released))] if pop(oid, self) is not self]
         unpinned = [self._unpinned.popleft() for _ in range(len(self._unpinned))]
         if self._ended is None:
             for kind, ids in ((_wire.UNPIN, unpinned), (_wire.RELEASE, gone)):
                 for at in range(0, len(ids), IDS_MAX):
                     joined = b"".join(ids[at : at + IDS_MAX])
                     self._append(frame(kind, b"\x0a" + varint(len(joined)) + joined))
+
+    def _drop(self, object_id: bytes) -> bool:
+        """Drops one hold of this process, and reports whether it was the last. Needs the lock."""
+        more = self._extra.get(object_id, 0)
+        if more > 1:
+            self._extra[object_id] = more - 1
+        elif more:
+            del self._extra[object_id]
+        return not more and self._values.pop(object_id, self) is not self
 
     # --- streams ----------------------------------------------------------------------------------------------------------------
     def stream(self, task_id: bytes) -> Stream:
