@@ -103,7 +103,7 @@ def results(s: Session, entry: Entry, value: Any, m: Any) -> list[Packed]:
     if entry.dynamic:
         return [_values.pack(DynamicObjectRefGenerator(_put_items(s, entry, value, m)))]
     if entry.returns == 1:
-        if type(value) is GeneratorType:
+        if type(value) is GeneratorType and not entry.portable:  # another language is told that it cannot have a generator
             (value,) = _split(entry, value)
         return [_pack(value, entry, "the result")]
     return [_pack(v, entry, f"result {i}") for i, v in enumerate(_split(entry, value))]
