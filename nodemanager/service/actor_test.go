@@ -1,7 +1,9 @@
 package service
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 )
@@ -439,4 +441,17 @@ func TestTheControlPlaneMayEndAnActor(t *testing.T) {
 	w.control.effects <- &mobulav1.Effect{Id: 1, Kind: &mobulav1.Effect_EndActor{EndActor: &mobulav1.EndActorEffect{ActorId: made.TaskId, Incarnation: 1, Reason: "it must go"}}}
 	expect[*mobulav1.ActorGone](wk)
 	d.failure(d.submit(d.template(aMethod), on(made)), died)
+}
+
+func TestAnActorWhoseNameIsNotDecidedOnFails(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.locked(func(n *Node) { n.limits.claim = time.Millisecond })
+	d := w.driver()
+	release := w.control.hold()
+	e := d.failure(d.submit(d.template(anActor, named("n", false))), mobulav1.ErrorKind_ERROR_KIND_UNAVAILABLE)
+	if e.GetExecution() != mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED || !strings.Contains(e.GetMessage(), "did not answer") {
+		t.Error(e)
+	}
+	release()
 }

@@ -12,7 +12,7 @@ import (
 // claimName takes the name for an actor before it is made: the control plane decides who has it. An actor whose name is not decided on
 // in time fails; its end is recorded behind its claim, which then gives the name back.
 func (n *Node) claimName(a *actor, t *task) {
-	late := time.AfterFunc(queryTimeout, func() {
+	late := time.AfterFunc(n.limits.claim, func() {
 		n.locked(func() {
 			if !n.closed && !t.done && a.state == actorCreating && !a.claimed {
 				n.fail(t, n.unanswered())

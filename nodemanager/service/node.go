@@ -77,6 +77,7 @@ type Config struct {
 type limits struct {
 	name, labels, templates, maxCallSite, callSites, args, description int
 	returns                                                            uint32
+	claim                                                              time.Duration // for a name, until its actor fails
 }
 
 // Node is a node manager.
@@ -182,7 +183,7 @@ func newNode(cfg Config, open func(*Node) (processes, error)) (*Node, error) {
 	n := &Node{
 		cfg: cfg, id: cfg.NodeID, log: cfg.Logger, tracer: cfg.Tracer, cpus: max(1, cfg.CPUs), ctx: ctx, stop: cancel,
 		started: time.Now(), startedAt: time.Now(), dir: ownership.New(newSeed()), sched: sched, resources: set,
-		limits:     limits{name: 256, labels: 64, templates: 65_535, maxCallSite: 4096, callSites: 65_535, args: 10_000, description: 64 << 10, returns: 10_000},
+		limits:     limits{name: 256, labels: 64, templates: 65_535, maxCallSite: 4096, callSites: 65_535, args: 10_000, description: 64 << 10, returns: 10_000, claim: queryTimeout},
 		placements: make(map[[16]byte]*placement), labels: nodeLabels(cfg),
 		sessions: make(map[ownership.Session]*session), jobs: make(map[id.Job]*job), actors: make(map[id.Actor]*actor),
 		workers: make(map[id.Worker]*worker), children: make(map[uint64][]*task), startErrors: make(map[id.Job]*mobulav1.ErrorValue),
