@@ -17,8 +17,8 @@ import (
 // EmbeddedSetting is the setting of a node's role that carries its Config, as JSON.
 const EmbeddedSetting = "head"
 
-// ServeEmbedded is a node that a driver has started for itself: it serves the driver on the role's descriptor and ends with it, or in order when a
-// signal says so.
+// ServeEmbedded is a node that a driver has started for itself: it serves the driver on the role's descriptor and ends with it. A signal ends it as it
+// ends any process, and its workers with it; the driver removes its directory.
 func ServeEmbedded(child *takeover.Child) error {
 	var cfg Config
 	if err := json.Unmarshal([]byte(child.Settings[EmbeddedSetting]), &cfg); err != nil {
@@ -28,7 +28,6 @@ func ServeEmbedded(child *takeover.Child) error {
 	gone := make(chan struct{})
 	var once sync.Once
 	cfg.OwnerGone = func() { once.Do(func() { close(gone) }) }
-	OnSignal(func(os.Signal) { cfg.OwnerGone() })
 	signal.Ignore(syscall.SIGTTOU) // its warnings go to a terminal of which it is not in the foreground
 	h, err := Open(context.Background(), cfg)
 	if err != nil {

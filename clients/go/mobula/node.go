@@ -7,11 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
-	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -19,9 +16,6 @@ import (
 	"github.com/mobula-dev/mobula/head"
 	"github.com/mobula-dev/mobula/internal/takeover"
 )
-
-// nodeSetting is the setting of the takeover's role that carries the node's configuration.
-const nodeSetting = "head"
 
 // embed starts a node of this program's own executable, and opens a session on the descriptor between the two.
 func embed(ctx context.Context, c *initConfig, cfg session.Config) (*session.Session, func(context.Context) error, error) {
@@ -40,7 +34,7 @@ func embed(ctx context.Context, c *initConfig, cfg session.Config) (*session.Ses
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	// A terminal sends its signals to a whole process group. What Ctrl-C means is the driver's to say: it may want to finish its work.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	starter, err := takeover.Prepare(cmd, takeover.Role{Kind: takeover.KindNode, Settings: map[string]string{nodeSetting: string(settings)}})
+	starter, err := takeover.Prepare(cmd, takeover.Role{Kind: takeover.KindNode, Settings: map[string]string{head.EmbeddedSetting: string(settings)}})
 	if err != nil {
 		return nil, nil, fmt.Errorf("start a node: %w", err)
 	}
@@ -81,28 +75,4 @@ func embed(ctx context.Context, c *initConfig, cfg session.Config) (*session.Ses
 }
 
 // runNode is the embedded node: it serves its driver and ends with it.
-func runNode(child *takeover.Child) error {
-	var cfg head.Config
-	if err := json.Unmarshal([]byte(child.Settings[nodeSetting]), &cfg); err != nil {
-		return errors.Join(fmt.Errorf("read the node's settings: %w", err), child.Refuse(err.Error()))
-	}
-	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	gone := make(chan struct{})
-	var once sync.Once
-	cfg.OwnerGone = func() { once.Do(func() { close(gone) }) }
-	signal.Ignore(syscall.SIGTTOU) // its warnings go to a terminal of which it is not in the foreground
-	h, err := head.Open(context.Background(), cfg)
-	if err != nil {
-		return errors.Join(err, child.Refuse(err.Error()))
-	}
-	if err := child.Ready(); err != nil {
-		return errors.Join(err, h.Close())
-	}
-	serve := make(chan error, 1)
-	go func() { serve <- h.ServeOwner(child.Conn()) }()
-	select {
-	case <-gone:
-	case err = <-serve:
-	}
-	return errors.Join(err, h.Close(), os.RemoveAll(cfg.Dir))
-}
+func runNode(child *takeover.Child) error { return head.ServeEmbedded(child) }
