@@ -281,7 +281,7 @@ func TestNothingOutlivesTheNodeWhateverKillsIt(t *testing.T) {
 			if err := o.cmd.Process.Signal(sig); err != nil {
 				t.Fatal(err)
 			}
-			awaitGone(t, append(f.PIDs, f.Guard), 2*time.Second)
+			awaitGone(t, append(f.PIDs, f.Guard))
 		})
 	}
 }
@@ -293,7 +293,7 @@ func TestKernelEndsWorkersWithTheirNode(t *testing.T) {
 	if err := o.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	awaitGone(t, f.PIDs, 2*time.Second)
+	awaitGone(t, f.PIDs)
 }
 
 func TestAnotherGuardTakesOver(t *testing.T) {
@@ -303,7 +303,7 @@ func TestAnotherGuardTakesOver(t *testing.T) {
 	if err := o.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	awaitGone(t, append(f.PIDs, f.Guard), 2*time.Second)
+	awaitGone(t, append(f.PIDs, f.Guard))
 }
 
 func TestOrphansLiveAsLongAsTheirWorker(t *testing.T) {
@@ -311,14 +311,14 @@ func TestOrphansLiveAsLongAsTheirWorker(t *testing.T) {
 	o := startOwner(t, "adopt")
 	first, second := o.hear().PIDs, o.hear().PIDs
 	o.goOn()
-	awaitGone(t, first, 2*time.Second)
+	awaitGone(t, first)
 	for _, pid := range second {
 		if p, ok := guard.Lookup(pid); !ok || p.State == 'Z' {
 			t.Errorf("process %d has ended before its worker", pid)
 		}
 	}
 	o.goOn()
-	awaitGone(t, second, 2*time.Second)
+	awaitGone(t, second)
 	if f := o.hear(); len(f.Children) > 0 {
 		t.Errorf("children after Close: %+v", f.Children)
 	}

@@ -511,12 +511,14 @@ func TestSubprocessesEndWithTheirWorker(t *testing.T) {
 	if r := p.exit(pr); r.Kind != Signaled || r.Signal != syscall.SIGTERM {
 		t.Error(r)
 	}
-	awaitGone(t, pids[:2], 2*time.Second)
+	awaitGone(t, pids[:2])
 }
 
-// awaitGone fails the test unless all processes have ended by the deadline; a zombie that is someone else's to reap has ended.
-func awaitGone(t *testing.T, pids []int, within time.Duration) {
+// awaitGone fails the test unless all processes end: at once, but for what a busy machine adds. A zombie that is someone else's to
+// reap has ended.
+func awaitGone(t *testing.T, pids []int) {
 	t.Helper()
+	const within = 20 * time.Second
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(within); ; <-tick.C {

@@ -185,7 +185,7 @@ func TestTheEndsOfForkedWorkersAreTyped(t *testing.T) {
 		if r.Kind != c.kind || r.Code != c.code || r.Signal != c.signal || r.LastLine() != c.last {
 			t.Errorf("%s %s: %+v: %v", c.mode, c.value, r, r)
 		}
-		awaitGone(t, []int{pr.PID()}, 5*time.Second) // It is reaped by the zygote, a moment later.
+		awaitGone(t, []int{pr.PID()}) // It is reaped by the zygote, a moment later.
 	}
 	pr := p.startSpec(p.forkedSpec(python, home, "serve"))
 	p.ready(pr)
@@ -338,7 +338,7 @@ func TestNothingOutlivesAForkedWorkersNode(t *testing.T) {
 					t.Errorf("children after Close: %+v", end.Children)
 				}
 			}
-			awaitGone(t, f.PIDs, 3*time.Second)
+			awaitGone(t, f.PIDs)
 		})
 	}
 }

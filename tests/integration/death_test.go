@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/mobula-dev/mobula/clients/go/mobula"
 	"github.com/mobula-dev/mobula/head"
@@ -20,7 +19,7 @@ import (
 )
 
 // goneWithin is how soon everything that a dead process has started must be gone: at once, but for what a busy machine adds.
-const goneWithin = 5 * time.Second
+const goneWithin = harness.Patience
 
 // busy is the program of a driver that keeps a shared worker, an isolated one and two actors busy at a gate until it is killed. Its
 // input is the gate's address and, if there is one, the node's.
