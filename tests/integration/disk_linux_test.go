@@ -72,6 +72,7 @@ func TestFullDiskLosesNothingThatWasAcknowledged(t *testing.T) {
 		}
 
 		room := fill(t, node.PID())
+		named := work.NewLogRemote(ctx, "first", mobula.Name("log")).AppendRemote(ctx, "second")
 		limited, cancel := context.WithTimeout(ctx, 2*time.Second)
 		during, err := putKeys(limited, t, "during", 1<<20)
 		cancel()
@@ -82,6 +83,9 @@ func TestFullDiskLosesNothingThatWasAcknowledged(t *testing.T) {
 		}
 		if !strings.Contains(node.Stderr(), "disk is full") {
 			t.Errorf("the node does not say that its disk is full:\n%s", node.Stderr())
+		}
+		if err := failure(t, named); !strings.Contains(err.Error(), "disk is full") {
+			t.Errorf("a name that cannot be written down is refused without the reason: %v", err)
 		}
 
 		room()
