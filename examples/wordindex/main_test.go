@@ -74,7 +74,8 @@ func find(t *testing.T, dir string) *corpus {
 	return c
 }
 
-// TestJob has the tests that share a session.
+// TestJob has the tests that share a session. They run one after the other: tests that wait for the session may have all the places of
+// parallel tests, also those that these would wait for.
 func TestJob(t *testing.T) {
 	t.Parallel()
 	ctx := open(t)
@@ -86,7 +87,6 @@ func TestJob(t *testing.T) {
 
 func testResult(ctx context.Context) func(*testing.T) {
 	return func(t *testing.T) {
-		t.Parallel()
 		c := find(t, sources(t, small))
 		whole, want, err := sequential(ctx, c, 3)
 		if err != nil {
@@ -115,7 +115,6 @@ func testResult(ctx context.Context) func(*testing.T) {
 
 func testWrongResult(ctx context.Context) func(*testing.T) {
 	return func(t *testing.T) {
-		t.Parallel()
 		c := find(t, sources(t, small))
 		j, err := start(ctx, c, c.batches(100), 2, 3)
 		if err != nil {
@@ -147,7 +146,6 @@ func testWrongResult(ctx context.Context) func(*testing.T) {
 
 func testMissingFile(ctx context.Context) func(*testing.T) {
 	return func(t *testing.T) {
-		t.Parallel()
 		c := find(t, sources(t, small))
 		if err := os.Remove(filepath.Join(c.root, "a", "z.go")); err != nil {
 			t.Fatal(err)
@@ -166,7 +164,6 @@ func testMissingFile(ctx context.Context) func(*testing.T) {
 
 func testInterrupt(ctx context.Context) func(*testing.T) {
 	return func(t *testing.T) {
-		t.Parallel()
 		files := make(map[string]string)
 		for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
 			files[name+".go"] = strings.Repeat("package x // "+name+"\n", 100_000)
