@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -143,6 +144,9 @@ func TestDeadNodeResolvesEveryRefAndTakesItsWorkersAlong(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
+				if signal.Ignored(s) {
+					t.Skipf("%v is ignored here, as under nohup, and so by every process that is started", s)
+				}
 				harness.Alone(t, func() { nodeDies(t, s, embedded) })
 			})
 		}
