@@ -149,6 +149,11 @@ bench: build ## Run the benchmark; BENCH_JSON=file also writes its results there
 	@echo "==> tests/bench"
 	@go run ./tests/bench -mobula bin/mobula $(if $(BENCH_JSON),-json $(BENCH_JSON)) $(BENCH_FLAGS)
 
+.PHONY: bench-python
+bench-python: python ## Run the Python benchmark on Mobula and on Ray in turn; Ray is installed into .venv-ray. BENCH_JSON=file as above.
+	@echo "==> tests/bench/beside_ray.py"
+	@.venv/bin/python tests/bench/beside_ray.py $(if $(BENCH_JSON),--json $(BENCH_JSON)) $(BENCH_FLAGS)
+
 .PHONY: clean
 clean: ## Remove everything that was built, the tools too.
 	rm -rf bin .bin .venv .venv-* clients/python/src/mobula/_bin tools/python/node_modules

@@ -1,8 +1,10 @@
-"""``mobula compare`` and ``python -m mobula.bench``, without a node."""
+"""``mobula compare`` and ``python -m mobula.bench``."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -91,3 +93,32 @@ def test_bench_has_rays_lines() -> None:
     assert len(names) == len(set(names)) == 24
     assert names[0] == "single client get calls (Plasma Store)"
     assert "1:1 async-actor calls with args async" in names
+
+
+def test_bench_measures_what_only_a_new_process_shows(binary: str) -> None:
+    names = ("idle node and two workers, PSS (MB)",)
+    (line,) = bench._measure_program("mobula.ray", names, "idle_node", 1)
+    assert 10 < line.mean < 150
+    assert str(line).startswith("idle node and two workers, PSS (MB) ")
+    assert set(names) < set(bench.names())
+
+
+def test_bench_says_why_a_new_process_failed() -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)line.*ended with status 1 on no_such_ray.*ModuleNotFoundError"):
+        bench._measure_program("no_such_ray", ("line",), "first_result", 1)
+
+
+def test_both_are_measured_in_turn_and_a_line_that_fails_is_said_to(binary: str, tmp_path: Path) -> None:
+    script = Path(__file__).resolve().parents[3] / "tests" / "bench" / "beside_ray.py"
+    rows = tmp_path / "rows.json"
+    command = [sys.executable, str(script), "--ray-python", sys.executable, "--only", "start to first", "--json", str(rows)]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}  # a Ray that cannot start
+    (tmp_path / "ray.py").write_text("def remote(f): return f\ndef init(): raise SystemExit('no Ray here')\n")
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert ended.returncode == 1, ended.stderr
+    assert "no Ray here" in ended.stderr
+    (row,) = json.loads(rows.read_text())
+    assert row["name"] == "start to first result (s)"
+    assert row["mobula"] > 0
+    assert row["ray"] is None
+    assert "| failed |" in ended.stdout

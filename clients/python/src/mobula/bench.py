@@ -5,8 +5,9 @@ mean of the four and their standard deviation, both per second. ``--on ray`` run
 in another environment, run this very file with its Python: it imports nothing of Mobula then. Lines named "batch", "10k refs" and "1k
 refs" count batches of 1,000 tasks, lists of 10,000 refs and loops of 1,000 waits. A "gigabyte" is 0.8 for 100 Mi int64, as Ray counts.
 
-Two lines are ours: "actors started" (100 actors of no CPU, each called once), and "start to first result", in seconds instead of per
-second: a new Python process that imports, calls init, runs one task and ends.
+Ours are "actors started" (100 actors of no CPU, each called once and killed), and the lines with a unit in their names, each measured
+in new processes: the time to the first result, the first put and later ones beside memcpy, the start of 100 actors, the memory of an idle
+node.
 """
 
 from __future__ import annotations
@@ -24,22 +25,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Line", "main", "measure"]
+__all__ = ["Line", "main", "measure", "names"]
 
 _ROUNDS = 4
+_UNITS = ("(s)", "(GB/s)", "(MB)")
 _BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One result: mean and population standard deviation of the rounds, per second (or in seconds, where the name says so)."""
+    """One result: mean and population standard deviation of the rounds, per second where the name has no unit."""
 
     name: str
     mean: float
     sd: float
 
     def __str__(self) -> str:
-        if self.name.endswith("(s)"):
+        if self.name.endswith(_UNITS):
             return f"{self.name} {self.mean:.3f} +- {self.sd:.3f}"
         return f"{self.name} per second {self.mean:.2f} +- {self.sd:.2f}"
 
@@ -286,41 +288,46 @@ _LINES: tuple[tuple[str, float, Callable[[_Kit], Callable[[], Any]]], ...] = (
     ("placement group create/removal", 100, _placement_groups),
     ("actors started", 100, _start_actors),
 )
-_START = "start to first result (s)"
-_START_PROGRAM = """\
-import {module} as ray
-@ray.remote
-def f(): return 1
-ray.init()
-assert ray.get(f.remote()) == 1
-import sys
-sys.stdout.write("done"); sys.stdout.flush()
-sys.stdin.read()
-"""
+# Names, the function of _bench_process.py that has them, rounds.
+_PROGRAMS: tuple[tuple[tuple[str, ...], str, int], ...] = (
+    (("start to first result (s)",), "first_result", 4),
+    (("first put of written memory (GB/s)", "later puts of written memory (GB/s)", "memcpy of the same memory (GB/s)"), "first_put", 3),
+    (("start of 100 actors (s)",), "start_actors", 2),
+    (("idle node and two workers, PSS (MB)",), "idle_node", 2),
+)
 
 
-def _measure_start(module: str, rounds: int = _ROUNDS) -> Line:
-    """Measures from the start of a Python process to the first result, in seconds."""
-    times = []
+def names() -> list[str]:
+    """Returns the names of all lines, in the order in which they are measured."""
+    return [name for names, _, _ in _PROGRAMS for name in names] + [name for name, _, _ in _LINES]
+
+
+def _measure_program(module: str, names: Sequence[str], program: str, rounds: int) -> list[Line]:
+    """Runs a program of _bench_process.py in a new Python process, once for each round; returns its lines."""
+    file = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_bench_process.py")
+    found: list[list[float]] = []
     for _ in range(rounds):
-        start = time.perf_counter()
-        program = [sys.executable, "-c", _START_PROGRAM.format(module=module)]
-        with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            assert process.stdin is not None and process.stdout is not None
-            answer = process.stdout.read(4)
-            times.append(time.perf_counter() - start)
-            process.stdin.close()
-        if answer != b"done":
-            raise RuntimeError(f"a new process did not come to its first result on {module}: it ended with status {process.returncode}")
-    return Line(_START, statistics.fmean(times), statistics.pstdev(times))
+        ended = subprocess.run([sys.executable, file, module, program, repr(time.time())], capture_output=True, text=True)
+        if ended.returncode:
+            raise RuntimeError(f"{names[0]}: a new process ended with status {ended.returncode} on {module}:\n{ended.stderr[-2000:]}")
+        found.append(json.loads(ended.stdout.splitlines()[-1]))
+    return [Line(name, statistics.fmean(values), statistics.pstdev(values)) for name, values in zip(names, zip(*found, strict=True), strict=True)]
 
 
 def _run(module: str, wanted: Callable[[str], bool], pause_s: float, report: Callable[[Line], None]) -> None:
     """Runs the wanted lines, each on fresh actors; those of one line are gone before the next begins."""
-    if wanted(_START):
-        report(_measure_start(module))
-    ray = importlib.import_module(module)
     has_numpy = importlib.util.find_spec("numpy") is not None
+    for names, program, rounds in _PROGRAMS:
+        if not any(map(wanted, names)):
+            continue
+        if program == "first_put" and not has_numpy:
+            print(f"{', '.join(names)}: left out, they need numpy", file=sys.stderr)
+            continue
+        for line in _measure_program(module, names, program, rounds):
+            report(line)
+    if not any(wanted(name) for name, _, _ in _LINES):
+        return
+    ray = importlib.import_module(module)
     ray.init(resources={"custom": 100})
     try:
         kit = _Kit(ray)
