@@ -36,11 +36,16 @@ func rolesOf(method string) role {
 	switch method {
 	case mobulav1.NodeService_GetStatus_FullMethodName,
 		mobulav1.NodeService_ListTasks_FullMethodName,
+		mobulav1.NodeService_SummarizeTasks_FullMethodName,
 		mobulav1.NodeService_ListActors_FullMethodName,
 		mobulav1.NodeService_ListObjects_FullMethodName,
 		mobulav1.NodeService_ListNodes_FullMethodName,
 		mobulav1.NodeService_ListJobs_FullMethodName,
 		mobulav1.NodeService_ListWorkers_FullMethodName,
+		mobulav1.NodeService_ListRuntimeEnvs_FullMethodName,
+		mobulav1.NodeService_ListEvents_FullMethodName,
+		mobulav1.NodeService_ListLogs_FullMethodName,
+		mobulav1.NodeService_ReadLog_FullMethodName,
 		mobulav1.NodeService_Explain_FullMethodName,
 		mobulav1.NodeService_Shutdown_FullMethodName:
 		return userRole

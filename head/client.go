@@ -51,6 +51,9 @@ type APIError struct {
 // Error returns the sentence.
 func (e *APIError) Error() string { return e.Message }
 
+// NotFound reports whether the node does not have what it was asked about.
+func (e *APIError) NotFound() bool { return e.Code == codes.NotFound }
+
 // Refused reports whether the node answered that it will not do it, as opposed to not answering.
 func (e *APIError) Refused() bool {
 	switch e.Code {

@@ -28,6 +28,8 @@ const (
 	pidName        = "pid"
 	nodeName       = "node"
 	controlName    = "control"
+	logsName       = "logs"
+	nodeLogName    = "node.log" // in logs
 )
 
 // addressScheme begins the address of a node on this machine.

@@ -8,6 +8,7 @@
 //	node.sock      where drivers open sessions
 //	api.sock       gRPC: the state of the node, and the control plane
 //	runtime/       directories and modules that jobs have sent to their workers, in this life of the node
+//	logs/          what the node says (node.log) and what its workers print; see package logdir
 //	node, control/ who the node is, and what the control plane remembers; only of a durable head
 //
 // The node manager talks to the control plane as it would to one elsewhere, over api.sock.
@@ -29,6 +30,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/mobula-dev/mobula/controlplane"
+	"github.com/mobula-dev/mobula/internal/logdir"
 	"github.com/mobula-dev/mobula/internal/telemetry"
 	"github.com/mobula-dev/mobula/nodemanager/resource"
 	"github.com/mobula-dev/mobula/nodemanager/service"
@@ -74,6 +76,9 @@ type Head struct {
 	api       *api
 	client    *grpc.ClientConn // the node manager's to the control plane
 	tracer    *telemetry.Tracer
+	logs      *logdir.Dir
+	nodeLog   *logdir.File
+	diary     *slog.Logger // writes to nodeLog only
 	node      *service.Node
 	listener  net.Listener
 	running   sync.WaitGroup
@@ -104,6 +109,9 @@ func Open(ctx context.Context, cfg Config) (*Head, error) {
 func (h *Head) open(ctx context.Context) error {
 	var err error
 	if h.dir, err = openDirectory(h.cfg.Dir, h.cfg.Durable); err != nil {
+		return err
+	}
+	if err := h.openLogs(); err != nil {
 		return err
 	}
 	capacity, err := h.capacity()
@@ -151,6 +159,19 @@ func (h *Head) open(ctx context.Context) error {
 	return nil
 }
 
+// openLogs makes the directory of logs, and writes the node's own there too.
+func (h *Head) openLogs() error {
+	var err error
+	if h.logs, err = logdir.Open(filepath.Join(h.cfg.Dir, logsName), logdir.Limits{}); err != nil {
+		return err
+	}
+	h.nodeLog = h.logs.Create(nodeLogName)
+	h.diary = slog.New(slog.NewTextHandler(h.nodeLog, nil))
+	h.diary.Info("node begins", "node", h.dir.node, "life", h.dir.epoch, "pid", os.Getpid(), "version", h.cfg.Build)
+	h.log = slog.New(slog.NewMultiHandler(h.cfg.Logger.Handler(), h.diary.Handler()))
+	return nil
+}
+
 // dropSnapshots removes what the jobs of an earlier life of the node have sent to their workers, which took no care of it.
 func (h *Head) dropSnapshots() error {
 	old := filepath.Join(h.cfg.Dir, "runtime.old")
@@ -179,7 +200,7 @@ func (h *Head) openNode(ctx context.Context, capacity capacity) error {
 	h.node, err = service.New(service.Config{
 		NodeID: h.dir.node, Epoch: h.dir.epoch, Hostname: hostname, PID: os.Getpid(), Build: h.cfg.Build, Address: h.Address(),
 		Secret: h.dir.token, CPUs: runtime.NumCPU(), Resources: capacity.request, StoreBytes: capacity.storeBytes,
-		Labels: capacity.labels, Memory: capacity.memory,
+		Labels: capacity.labels, Memory: capacity.memory, Logs: h.logs,
 		Logger: h.log, Tracer: h.tracer, OwnerGone: h.cfg.OwnerGone, ControlPlane: controlPlaneClient(h.client), OwnProcess: true,
 	})
 	return err
@@ -260,6 +281,10 @@ func (h *Head) close() error {
 	}
 	if h.control != nil {
 		errs = append(errs, h.control.Close())
+	}
+	if h.nodeLog != nil {
+		h.diary.Info("node ends")
+		errs = append(errs, h.nodeLog.Close())
 	}
 	if h.dir != nil {
 		errs = append(errs, h.dir.close())

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 )
@@ -26,6 +27,9 @@ func taskColumns() []column[*mobulav1.TaskInfo] {
 		{"", "actor_id", func(t row) any { return hex.EncodeToString(t.GetActorId()) }},
 		{"", "worker_id", func(t row) any { return hex.EncodeToString(t.GetWorkerId()) }},
 		{"CALLED AT", "call_site", func(t row) any { return t.GetCallSite() }},
+		{"", "begun", func(t row) any { return stamp(t.GetBegunUnixNs()) }},
+		{"", "ended", func(t row) any { return stamp(t.GetEndedUnixNs()) }},
+		{"", "parent_task_id", func(t row) any { return hex.EncodeToString(t.GetParentTaskId()) }},
 		{"ERROR", "error", func(t row) any { return t.GetError() }},
 	}
 }
@@ -170,7 +174,45 @@ func workerColumns() []column[*mobulav1.WorkerInfo] {
 		{"AGE", "started", func(w row) any { return stamp(w.GetStartedUnixNs()) }},
 		{"", "ended", func(w row) any { return stamp(w.GetEndedUnixNs()) }},
 		{"JOB", "job_id", func(w row) any { return hex.EncodeToString(w.GetJobId()) }},
+		{"", "exit_type", func(w row) any { return short(w.GetExitType()) }},
 		{"EXIT", "exit", func(w row) any { return w.GetExit() }},
+	}
+}
+
+func logColumns() []column[*mobulav1.LogFile] {
+	type row = *mobulav1.LogFile
+	return []column[row]{
+		{"FILE", "name", func(f row) any { return f.GetName() }},
+		{"OF", "kind", func(f row) any { return f.GetKind() }},
+		{"SIZE", "size_bytes", func(f row) any { return bytesCount(f.GetSizeBytes()) }},
+		{"LAST", "modified", func(f row) any { return stamp(f.GetModifiedUnixNs()) }},
+		{"GROWS", "live", func(f row) any { return f.GetLive() }},
+	}
+}
+
+func runtimeEnvColumns() []column[*mobulav1.RuntimeEnvInfo] {
+	type row = *mobulav1.RuntimeEnvInfo
+	return []column[row]{
+		{"JOB", "job_id", func(e row) any { return hex.EncodeToString(e.GetJobId()) }},
+		{"STATE", "state", func(e row) any { return short(e.GetState()) }},
+		{"WORKERS", "workers", func(e row) any { return e.GetWorkers() }},
+		{"TOOK", "", func(e row) any { return age(time.Duration(e.GetSetupNs())) }},
+		{"", "setup_ns", func(e row) any { return e.GetSetupNs() }},
+		{"RUNTIME ENV", "runtime_env", func(e row) any { return e.GetRuntimeEnv() }},
+		{"ERROR", "error", func(e row) any { return e.GetError() }},
+	}
+}
+
+func eventColumns() []column[*mobulav1.EventInfo] {
+	type row = *mobulav1.EventInfo
+	return []column[row]{
+		{"AGE", "time", func(e row) any { return stamp(e.GetUnixNs()) }},
+		{"SEVERITY", "severity", func(e row) any { return short(e.GetSeverity()) }},
+		{"OF", "source", func(e row) any { return shortName(e.GetSource().String()) }},
+		{"ID", "id", func(e row) any { return hex.EncodeToString(e.GetId()) }},
+		{"", "job_id", func(e row) any { return hex.EncodeToString(e.GetJobId()) }},
+		{"PID", "pid", func(e row) any { return process(e.GetPid()) }},
+		{"EVENT", "message", func(e row) any { return e.GetMessage() }},
 	}
 }
 

@@ -33,6 +33,7 @@ var (
 		return in.Err()
 	})
 	fail = function("fail", func(_ context.Context, _ *stub.Args, out *stub.Results) error {
+		println("out of luck") // on standard error
 		return out.Fail(errors.New("no luck\x1b[31m"))
 	})
 	big = function("big", func(_ context.Context, _ *stub.Args, out *stub.Results) error {
@@ -42,7 +43,10 @@ var (
 	counter    = stub.Actor(stub.ActorInfo{Name: "example.Counter"})
 	newCounter = stub.Constructor(counter, stub.ConstructorInfo{
 		Name: "example.NewCounter", Fingerprint: 1, Types: []reflect.Type{},
-		Handler: func(context.Context, *stub.Args) (any, error) { return new(int), nil },
+		Handler: func(context.Context, *stub.Args) (any, error) {
+			_, err := fmt.Printf("a counter is made\n")
+			return new(int), err
+		},
 	})
 )
 

@@ -36,18 +36,20 @@ type query struct {
 
 func newList() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List tasks, actors, objects, nodes, jobs or workers", Long: listHelp, Args: cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls"}, Short: "List tasks, actors, objects, nodes, jobs, workers, runtime environments or events", Long: listHelp, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return &usageError{err: errors.New("say what to list"), command: cmd.CommandPath()}
 		},
 	}
 	cmd.AddCommand(
-		newListOf("tasks", "List tasks: those that have not ended, and those whose results are still held", taskColumns(), listTasks,
+		newListOf("tasks", "List tasks: those that have not ended, and the last 10,000 that have", taskColumns(), listTasks,
 			mobulav1.TaskState_name, "job", "function"),
 		newListOf("actors", "List actors, dead ones too", actorColumns(), listActors, mobulav1.ActorStatus_name, "job", "class"),
 		newListOf("objects", "List objects, the largest first", objectColumns(), listObjects, mobulav1.ObjectState_name, "job", "min-size"),
 		newListOf("nodes", "List nodes, dead ones too", nodeColumns(), listNodes, nil),
 		newListOf("jobs", "List jobs, ended ones too", jobColumns(), listJobs, mobulav1.JobStatus_name),
+		newListOf("runtime-envs", "List the runtime environments of jobs that have not ended", runtimeEnvColumns(), listRuntimeEnvs, nil),
+		newListOf("events", "List what has happened to nodes, jobs, workers and actors, the newest first", eventColumns(), listEvents, nil),
 		newListOf("workers", "List worker processes, those that ended lately too", workerColumns(), listWorkers, mobulav1.WorkerState_name, "job"),
 	)
 	return cmd
@@ -170,7 +172,7 @@ func short(value fmt.Stringer) state { return state(shortName(value.String())) }
 
 // shortName takes the enum's own name off that of its value.
 func shortName(name string) string {
-	for _, mark := range []string{"_STATE_", "_STATUS_", "_KIND_", "LANGUAGE_", "ISOLATION_"} {
+	for _, mark := range []string{"_STATE_", "_STATUS_", "_KIND_", "LANGUAGE_", "ISOLATION_", "_SEVERITY_", "_SOURCE_", "EXIT_TYPE_"} {
 		if i := strings.Index(name, mark); i >= 0 {
 			name = name[i+len(mark):]
 			break
@@ -188,34 +190,68 @@ func parseJob(text string) ([]byte, error) {
 	return id, nil
 }
 
+// pages asks for a list in as many answers as it takes.
+func pages[T any, R interface {
+	GetTotal() uint64
+	GetNextPageToken() []byte
+}](limit uint32, ask func(limit uint32, token []byte) (R, error), rowsOf func(R) []T) (rows []T, total uint64, err error) {
+	var token []byte
+	for {
+		r, err := ask(limit-uint32(len(rows)), token)
+		if err != nil {
+			return nil, 0, err
+		}
+		rows = append(rows, rowsOf(r)...)
+		if token = r.GetNextPageToken(); token == nil || len(rows) >= int(limit) {
+			return rows, r.GetTotal(), nil
+		}
+	}
+}
+
 func listTasks(ctx context.Context, c *head.Client, q *query) ([]*mobulav1.TaskInfo, uint64, error) {
-	r, err := c.ListTasks(ctx, &mobulav1.ListTasksRequest{Limit: q.limit, State: mobulav1.TaskState(q.state), JobId: q.job, Function: q.function})
-	return r.GetTasks(), r.GetTotal(), err
+	return pages(q.limit, func(limit uint32, token []byte) (*mobulav1.ListTasksResponse, error) {
+		return c.ListTasks(ctx, &mobulav1.ListTasksRequest{Limit: limit, PageToken: token, State: mobulav1.TaskState(q.state), JobId: q.job, Function: q.function})
+	}, (*mobulav1.ListTasksResponse).GetTasks)
 }
 
 func listActors(ctx context.Context, c *head.Client, q *query) ([]*mobulav1.ActorInfo, uint64, error) {
-	r, err := c.ListActors(ctx, &mobulav1.ListActorsRequest{Limit: q.limit, Status: mobulav1.ActorStatus(q.state), JobId: q.job, Class: q.class})
-	return r.GetActors(), r.GetTotal(), err
+	return pages(q.limit, func(limit uint32, token []byte) (*mobulav1.ListActorsResponse, error) {
+		return c.ListActors(ctx, &mobulav1.ListActorsRequest{Limit: limit, PageToken: token, Status: mobulav1.ActorStatus(q.state), JobId: q.job, Class: q.class})
+	}, (*mobulav1.ListActorsResponse).GetActors)
 }
 
 func listObjects(ctx context.Context, c *head.Client, q *query) ([]*mobulav1.ObjectInfo, uint64, error) {
-	r, err := c.ListObjects(ctx, &mobulav1.ListObjectsRequest{
-		Limit: q.limit, State: mobulav1.ObjectState(q.state), JobId: q.job, MinSizeBytes: uint64(q.minSize),
-	})
-	return r.GetObjects(), r.GetTotal(), err
+	return pages(q.limit, func(limit uint32, token []byte) (*mobulav1.ListObjectsResponse, error) {
+		return c.ListObjects(ctx, &mobulav1.ListObjectsRequest{
+			Limit: limit, PageToken: token, State: mobulav1.ObjectState(q.state), JobId: q.job, MinSizeBytes: uint64(q.minSize),
+		})
+	}, (*mobulav1.ListObjectsResponse).GetObjects)
 }
 
 func listNodes(ctx context.Context, c *head.Client, q *query) ([]*mobulav1.NodeInfo, uint64, error) {
-	r, err := c.ListNodes(ctx, &mobulav1.ListNodesRequest{Limit: q.limit})
-	return r.GetNodes(), r.GetTotal(), err
+	return pages(q.limit, func(limit uint32, token []byte) (*mobulav1.ListNodesResponse, error) {
+		return c.ListNodes(ctx, &mobulav1.ListNodesRequest{Limit: limit, PageToken: token})
+	}, (*mobulav1.ListNodesResponse).GetNodes)
 }
 
 func listJobs(ctx context.Context, c *head.Client, q *query) ([]*mobulav1.JobInfo, uint64, error) {
-	r, err := c.ListJobs(ctx, &mobulav1.ListJobsRequest{Limit: q.limit, Status: mobulav1.JobStatus(q.state)})
-	return r.GetJobs(), r.GetTotal(), err
+	return pages(q.limit, func(limit uint32, token []byte) (*mobulav1.ListJobsResponse, error) {
+		return c.ListJobs(ctx, &mobulav1.ListJobsRequest{Limit: limit, PageToken: token, Status: mobulav1.JobStatus(q.state)})
+	}, (*mobulav1.ListJobsResponse).GetJobs)
 }
 
 func listWorkers(ctx context.Context, c *head.Client, q *query) ([]*mobulav1.WorkerInfo, uint64, error) {
-	r, err := c.ListWorkers(ctx, &mobulav1.ListWorkersRequest{Limit: q.limit, State: mobulav1.WorkerState(q.state), JobId: q.job})
-	return r.GetWorkers(), r.GetTotal(), err
+	return pages(q.limit, func(limit uint32, token []byte) (*mobulav1.ListWorkersResponse, error) {
+		return c.ListWorkers(ctx, &mobulav1.ListWorkersRequest{Limit: limit, PageToken: token, State: mobulav1.WorkerState(q.state), JobId: q.job})
+	}, (*mobulav1.ListWorkersResponse).GetWorkers)
+}
+
+func listRuntimeEnvs(ctx context.Context, c *head.Client, q *query) ([]*mobulav1.RuntimeEnvInfo, uint64, error) {
+	r, err := c.ListRuntimeEnvs(ctx, &mobulav1.ListRuntimeEnvsRequest{Limit: q.limit})
+	return r.GetRuntimeEnvs(), r.GetTotal(), err
+}
+
+func listEvents(ctx context.Context, c *head.Client, q *query) ([]*mobulav1.EventInfo, uint64, error) {
+	r, err := c.ListEvents(ctx, &mobulav1.ListEventsRequest{Limit: q.limit})
+	return r.GetEvents(), r.GetTotal(), err
 }

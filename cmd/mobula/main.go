@@ -82,6 +82,7 @@ Start a node here to share it between programs, or to keep what it knows:
   export MOBULA_ADDRESS=…            as it prints; your programs use that node now
   mobula status                      what it has and does
   mobula list tasks --state running
+  mobula logs                        what workers have printed
   mobula down                        end it`
 
 // newRoot makes the command with all below it.
@@ -107,7 +108,7 @@ func newRoot() *cobra.Command {
 		root.AddCommand(commands...)
 	}
 	add("node", newUp(), newDown())
-	add("state", newStatus(), newList(), newExplain())
+	add("state", newStatus(), newList(), newLogs(), newExplain())
 	root.AddCommand(newVersion())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{err: err, command: cmd.CommandPath()} })
 	markUsage(root)

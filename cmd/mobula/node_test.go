@@ -14,7 +14,8 @@ func TestHelpTeaches(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
 		"help": {"--help"}, "help-up": {"up", "--help"}, "help-list": {"list", "--help"}, "help-list-tasks": {"list", "tasks", "--help"},
-		"version": {"version"},
+		"help-logs": {"logs", "--help"},
+		"version":   {"version"},
 	} {
 		golden(t, name, must(t, args...))
 	}

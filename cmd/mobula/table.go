@@ -168,9 +168,9 @@ func colourOf(s state) string {
 	switch s {
 	case "alive", "running", "ready", "busy":
 		return green
-	case "waiting", "queued", "blocked", "pending", "starting", "restarting", "draining", "ending":
+	case "waiting", "queued", "blocked", "pending", "starting", "restarting", "draining", "ending", "building":
 		return yellow
-	case "failed", "dead":
+	case "failed", "dead", "error":
 		return red
 	default:
 		return dim

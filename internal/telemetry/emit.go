@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -54,8 +55,9 @@ func (t *Tracer) emit(s *Span) (traceparent, tracestate string) {
 	}
 	parent = withState(parent, s.Tracestate)
 	span := parent.WithSpanID(newSpanID()).WithRemote(false)
-	e := &emitted{Span: *s, parent: parent, span: span, node: t.node, resource: t.resource}
+	e := &emitted{Span: *s, parent: parent, span: span, own: t.own, resource: t.resource}
 	if s.Err != nil {
+		e.exception = exception(s.Err)
 		e.Err, e.status = nil, sdktrace.Status{Code: codes.Error, Description: text(s.Err.Error())}
 	}
 	t.queue.put(entry{emitted: e})
@@ -70,7 +72,7 @@ func (t *Tracer) emitSDK(ctx context.Context, s *Span) (traceparent, tracestate 
 		if s.ArgsReady != 0 {
 			span.AddEvent(argsReady, trace.WithTimestamp(time.Unix(0, s.ArgsReady)))
 		}
-		setError(span, s.Err)
+		setError(span, s.Err, trace.WithTimestamp(s.end()))
 		span.End(trace.WithTimestamp(s.end()))
 	}
 	sc := span.SpanContext()
@@ -95,12 +97,13 @@ func newSpanID() (sid trace.SpanID) {
 	return sid
 }
 
-// emitted is a span of Emit in the queue, on its way to another goroutine: its Err, which the caller may still change, became status.
+// emitted is a span of Emit in the queue, on its way to another goroutine: its Err, which the caller may still change, became status and exception.
 type emitted struct {
 	Span
 	status       sdktrace.Status
+	exception    []attribute.KeyValue // of the event; nil when it went well
 	parent, span trace.SpanContext
-	node         string
+	own          own
 	resource     *resource.Resource
 }
 
@@ -113,13 +116,16 @@ func (e *emitted) snapshot() sdktrace.ReadOnlySpan {
 		SpanKind:             e.Op.kind(),
 		StartTime:            time.Unix(0, e.Start),
 		EndTime:              e.end(),
-		Attributes:           e.keyValues(e.node),
+		Attributes:           e.keyValues(&e.own),
 		Status:               e.status,
 		Resource:             e.resource,
 		InstrumentationScope: instrumentation.Scope{Name: scope},
 	}
 	if e.ArgsReady != 0 {
 		stub.Events = []sdktrace.Event{{Name: argsReady, Time: time.Unix(0, e.ArgsReady)}}
+	}
+	if e.exception != nil {
+		stub.Events = append(stub.Events, sdktrace.Event{Name: exceptionEvent, Time: e.end(), Attributes: e.exception})
 	}
 	if link, ok := parse(e.Link); ok {
 		stub.Links = []sdktrace.Link{{SpanContext: link}}

@@ -1,7 +1,10 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -13,8 +16,8 @@ import (
 	"github.com/mobula-dev/mobula/internal/id"
 )
 
-// textMax is the longest text in bytes that a span carries: a function's name, an error's message.
-const textMax = 1024
+// textMax is the longest text in bytes that a span carries: a function's name, an error's message. A stack may have stackMax.
+const textMax, stackMax = 1024, 8 << 10
 
 // Op is what a span is about; it begins the span's name.
 type Op uint8
@@ -76,9 +79,11 @@ type Attributes struct {
 	Attempt uint32
 	// Incarnation is the actor's, from 1.
 	Incarnation uint32
+	// Name is what the task or actor was named by the caller.
+	Name string
 	// CallSite is "file:line" of the call.
 	CallSite string
-	// Queued is how long the task waited at the node, for a Run.
+	// Queued is how long the task waited at the node for resources, a worker and its turn, for a Queue and a Run.
 	Queued time.Duration
 	// Objects and Bytes are how much a Fetch fetched.
 	Objects int
@@ -122,15 +127,15 @@ func (t *Tracer) describe(span trace.Span, a *Attributes) {
 	if !span.IsRecording() {
 		return
 	}
-	span.SetAttributes(a.keyValues(t.node)...)
+	span.SetAttributes(a.keyValues(&t.own)...)
 	if link, ok := parse(a.Link); ok {
 		span.AddLink(trace.Link{SpanContext: link})
 	}
 }
 
-// keyValues returns OpenTelemetry's form of the attributes, with the node's; docs/tracing.md lists them.
-func (a *Attributes) keyValues(node string) []attribute.KeyValue {
-	kvs := make([]attribute.KeyValue, 0, 12)
+// keyValues returns OpenTelemetry's form of the attributes, with those of the process; docs/tracing.md lists them.
+func (a *Attributes) keyValues(own *own) []attribute.KeyValue {
+	kvs := make([]attribute.KeyValue, 0, 13)
 	str := func(key, value string) {
 		if value != "" {
 			kvs = append(kvs, attribute.String(key, text(value)))
@@ -141,22 +146,23 @@ func (a *Attributes) keyValues(node string) []attribute.KeyValue {
 			kvs = append(kvs, attribute.Int64(key, value))
 		}
 	}
-	str("mobula.node.id", node)
+	str("mobula.node.id", own.node)
 	str("mobula.function", a.Function)
 	if a.Task != (id.Task{}) {
 		str("mobula.task.id", a.Task.String())
 	}
-	if a.Job != (id.Job{}) {
-		str("mobula.job.id", a.Job.String())
+	if job := cmp.Or(a.Job, own.job); job != (id.Job{}) {
+		str("mobula.job.id", job.String())
 	}
 	if a.Actor != (id.Actor{}) {
 		str("mobula.actor.id", a.Actor.String())
 	}
-	if a.Worker != (id.Worker{}) {
-		str("mobula.worker.id", a.Worker.String())
+	if worker := cmp.Or(a.Worker, own.worker); worker != (id.Worker{}) {
+		str("mobula.worker.id", worker.String())
 	}
 	num("mobula.attempt", int64(a.Attempt))
 	num("mobula.incarnation", int64(a.Incarnation))
+	str("mobula.name", a.Name)
 	str("mobula.call_site", a.CallSite)
 	num("mobula.queue_ns", int64(a.Queued))
 	num("mobula.fetch.objects", int64(a.Objects))
@@ -175,18 +181,44 @@ func (a *Attributes) name(op Op) string {
 	return op.String() + " " + text(a.Function[strings.LastIndexByte(path, '/')+1:])
 }
 
-// setError marks a span as failed.
-func setError(span trace.Span, err error) {
+// setError marks a span as failed, and says in an event with what.
+func setError(span trace.Span, err error, options ...trace.EventOption) {
 	if err != nil && span.IsRecording() {
 		span.SetStatus(codes.Error, text(err.Error()))
+		span.AddEvent(exceptionEvent, append(options, trace.WithAttributes(exception(err)...))...)
 	}
+}
+
+// exceptionEvent is OpenTelemetry's name of the event that tells of an error.
+const exceptionEvent = "exception"
+
+// Exception is an error that knows better than its own type what went wrong and where.
+type Exception interface {
+	error
+	// Exception returns the name of the type of what went wrong, and the stack of the place where it did, empty when that is not known.
+	Exception() (name, stack string)
+}
+
+// exception returns the attributes of the event that tells of an error.
+func exception(err error) []attribute.KeyValue {
+	name, stack := fmt.Sprintf("%T", err), ""
+	if e, ok := errors.AsType[Exception](err); ok {
+		name, stack = e.Exception()
+	}
+	kvs := []attribute.KeyValue{attribute.String("exception.type", text(name)), attribute.String("exception.message", text(err.Error()))}
+	if stack != "" {
+		kvs = append(kvs, attribute.String("exception.stacktrace", cutText(stack, stackMax)))
+	}
+	return kvs
 }
 
 // text makes a string fit for a span: one that is not UTF-8 would make the collector refuse the whole batch, and the length of what
 // users write is not ours.
-func text(s string) string {
-	if len(s) > textMax {
-		s = s[:textMax]
+func text(s string) string { return cutText(s, textMax) }
+
+func cutText(s string, most int) string {
+	if len(s) > most {
+		s = s[:most]
 	}
 	if utf8.ValidString(s) {
 		return s

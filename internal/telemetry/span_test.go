@@ -77,6 +77,7 @@ func drawSpan(t *rapid.T) Span {
 			Function:    text.Draw(t, "function"),
 			Task:        id.Task(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "task")),
 			Attempt:     rapid.Uint32().Draw(t, "attempt"),
+			Name:        text.Draw(t, "name"),
 			CallSite:    text.Draw(t, "callSite"),
 			Queued:      time.Duration(moment.Draw(t, "queued")),
 			Bytes:       rapid.Uint64().Draw(t, "bytes"),

@@ -42,6 +42,9 @@ type Config struct {
 	Role string
 	// NodeID is the node at which the process is; every span carries it. Zero leaves it out.
 	NodeID id.Node
+	// JobID and WorkerID are the job of a driver or a worker and the worker; every span carries them that has none of its own. Zero leaves them out.
+	JobID    id.Job
+	WorkerID id.Worker
 	// UseGlobal makes the program's own tracer provider take the spans when it installed one with otel.SetTracerProvider before
 	// Open, so that its spans and ours are one trace in one place. The OTEL_* variables are then the program's business.
 	UseGlobal bool
@@ -54,8 +57,8 @@ type Config struct {
 type Tracer struct {
 	// tracer is nil when tracing is off.
 	tracer trace.Tracer
-	// node is the node's id as an attribute value; empty leaves it out.
-	node string
+	// own is what every span says of the process.
+	own own
 	// parentBased is whether a span whose parent is not sampled is certain not to be sampled either.
 	parentBased bool
 	// queue and provider are ours; nil when spans go to the program's own provider.
@@ -88,7 +91,7 @@ func Open(ctx context.Context, cfg Config) (*Tracer, error) {
 		return off, nil
 	}
 	if global := otel.GetTracerProvider(); cfg.UseGlobal && installed(global) {
-		return &Tracer{tracer: global.Tracer(scope), node: nodeName(cfg.NodeID), foreign: global}, nil
+		return &Tracer{tracer: global.Tracer(scope), own: cfg.own(), foreign: global}, nil
 	}
 	s, on, err := readEnv()
 	if err != nil {
@@ -116,7 +119,7 @@ func open(ctx context.Context, cfg Config, s settings, exporter sdktrace.SpanExp
 	}
 	return &Tracer{
 		tracer:      p.Tracer(scope),
-		node:        nodeName(cfg.NodeID),
+		own:         cfg.own(),
 		parentBased: s.parentBased,
 		queue:       q,
 		provider:    p,
@@ -208,10 +211,17 @@ func newResource(ctx context.Context, cfg Config) *resource.Resource {
 	return r
 }
 
-// nodeName returns the attribute value of a node; empty when there is none.
-func nodeName(n id.Node) string {
-	if n == (id.Node{}) {
-		return ""
+// own is what every span says of its process; what is zero is left out.
+type own struct {
+	node   string // the node's id as an attribute value
+	job    id.Job
+	worker id.Worker
+}
+
+func (c Config) own() own {
+	o := own{job: c.JobID, worker: c.WorkerID}
+	if c.NodeID != (id.Node{}) {
+		o.node = c.NodeID.String()
 	}
-	return n.String()
+	return o
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -89,7 +90,7 @@ func TestTaskIsOneTraceAcrossThreeProcesses(t *testing.T) {
 	nodeID := id.Node{0xab}
 	driver := mustOpen(t, Config{Service: "prog", Role: "driver", NodeID: nodeID})
 	node := mustOpen(t, Config{Role: "node", Version: "v1", NodeID: nodeID})
-	worker := mustOpen(t, Config{Service: "prog", Role: "worker", NodeID: nodeID})
+	worker := mustOpen(t, Config{Service: "prog", Role: "worker", NodeID: nodeID, JobID: id.Job{2}, WorkerID: id.Worker{3}})
 
 	call := Attributes{Function: "example.com/x/linalg.Multiply", Task: id.Task{1}, Job: id.Job{2}, CallSite: "main.go:7"}
 	ctx, submit := driver.Start(t.Context(), Submit, call)
@@ -108,10 +109,10 @@ func TestTaskIsOneTraceAcrossThreeProcesses(t *testing.T) {
 		node.Emit(&Span{Attributes: fetch, Op: Fetch, Traceparent: hop, Tracestate: state, Start: at + 200, End: at + 300})
 
 		running := call
-		running.Worker, running.Queued = id.Worker{3}, 100*time.Nanosecond
+		running.Job, running.Queued, running.Name = id.Job{}, 100*time.Nanosecond, "the one" // the job is the process's
 		runCtx, run := worker.Start(Extract(t.Context(), hop, state), Run, running)
 		if attempt == 1 {
-			run.End(errors.New("worker was killed"))
+			run.End(fmt.Errorf("worker was killed: %w", traced{}))
 			continue
 		}
 		_, nested := worker.Start(runCtx, Submit, Attributes{Function: "example.com/x/linalg.Add[a/b.T]", Task: id.Task{4}})
@@ -152,13 +153,25 @@ func TestTaskIsOneTraceAcrossThreeProcesses(t *testing.T) {
 	}
 }
 
+// traced is an error that knows its type and its stack.
+type traced struct{}
+
+func (traced) Error() string               { return "no luck" }
+func (traced) Exception() (string, string) { return "user.Error", strings.Repeat("x", 2*stackMax) }
+
 // checkRun checks the attributes of the two runs of the task.
 func checkRun(t *testing.T, spans otlp.Spans) {
 	t.Helper()
 	runs := spans.Named("run linalg.Multiply")
 	failed, _ := runs.With("mobula.attempt", int64(1)).First()
-	if !failed.Failed || failed.Message != "worker was killed" {
+	if !failed.Failed || failed.Message != "worker was killed: no luck" {
 		t.Errorf("first run has failed=%v message=%q", failed.Failed, failed.Message)
+	}
+	exception := map[string]any{
+		"exception.type": "user.Error", "exception.message": "worker was killed: no luck", "exception.stacktrace": strings.Repeat("x", stackMax),
+	}
+	if e := failed.Events; len(e) != 1 || e[0].Name != "exception" || !maps.Equal(e[0].Attributes, exception) {
+		t.Errorf("first run has events %v", e)
 	}
 	run, _ := runs.With("mobula.attempt", int64(2)).First()
 	if run.Failed || run.Kind != "server" || run.Resource["service.name"] != "prog" || run.Resource["mobula.role"] != "worker" || run.Scope != scope {
@@ -172,6 +185,7 @@ func checkRun(t *testing.T, spans otlp.Spans) {
 		"mobula.node.id":   id.Node{0xab}.String(),
 		"mobula.call_site": "main.go:7",
 		"mobula.queue_ns":  int64(100),
+		"mobula.name":      "the one",
 	} {
 		if got := run.Attributes[key]; got != want {
 			t.Errorf("run has %s = %v, want %v", key, got, want)

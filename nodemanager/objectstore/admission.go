@@ -168,7 +168,7 @@ func (s *Store) lengthFor(size uint64) (uint64, bool) {
 
 func (s *Store) grant(wt *waiter, length uint64) {
 	s.last++
-	sg := &seg{id: s.last, length: length, owner: wt.client, job: wt.client.job}
+	sg := &seg{id: s.last, length: length, memory: length, owner: wt.client, job: wt.client.job}
 	s.segments[sg.id] = sg
 	wt.client.segments[sg.id] = sg
 	wt.client.segmentBytes += length

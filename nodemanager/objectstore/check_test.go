@@ -28,7 +28,7 @@ func (s *Store) checkSegments() error {
 		inside[o.seg] = append(inside[o.seg], o)
 	}
 	for number, sg := range s.segments {
-		used += sg.length
+		used += sg.memory
 		objects += len(sg.places)
 		slices.SortFunc(inside[sg], func(a, b *object) int { return cmp.Compare(a.block.Offset, b.block.Offset) })
 		if len(inside[sg]) != len(sg.places) {
@@ -36,7 +36,7 @@ func (s *Store) checkSegments() error {
 		}
 		j := perJob[sg.job]
 		j.segments++
-		j.segmentBytes += sg.length
+		j.segmentBytes += sg.memory
 		end := uint64(0)
 		for i, o := range inside[sg] {
 			if o.block.Offset < end || o.block.End() > sg.length || s.objects[o.id] != o || o.block.Segment != number ||
@@ -59,6 +59,8 @@ func (s *Store) checkSegments() error {
 			return fmt.Errorf("segment %d has neither writer nor objects", number)
 		case sg.owner != nil && sg.registered && len(sg.places) == 0 && s.waiting > 0 && !sg.told:
 			return fmt.Errorf("empty segment %d is kept while somebody waits", number)
+		case sg.memory > sg.length || sg.owner != nil && sg.memory < sg.length:
+			return fmt.Errorf("segment %d of %d bytes is accounted with %d", number, sg.length, sg.memory)
 		case sg.owner != nil && (sg.owner.segments[number] != sg || s.sessions[sg.owner.id] != sg.owner):
 			return fmt.Errorf("segment %d is not its writer's", number)
 		}
@@ -103,7 +105,7 @@ func (s *Store) checkSessions() error {
 			}
 		}
 		for o, n := range c.pins {
-			if s.objects[o.id] != o || n == 0 || o.seg.job != c.job {
+			if s.objects[o.id] != o || n == 0 {
 				return fmt.Errorf("session %d pins %v, %d times", sid, o.id, n)
 			}
 			pins[o] += uint64(n)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -33,7 +34,7 @@ type FullError struct {
 	Requested uint64
 	// CallSite is the place in the source that asked.
 	CallSite string
-	// Capacity is that of the store, Used the length of all segments, Objects what lies in them.
+	// Capacity is that of the store, Used what is accounted of all segments, Objects what lies in them.
 	Capacity, Used, Objects uint64
 	// Jobs, Sessions and Largest are those with most, in falling order.
 	Jobs     []JobUse
@@ -44,7 +45,7 @@ type FullError struct {
 // JobUse is what a job occupies.
 type JobUse struct {
 	Job id.Job
-	// SegmentBytes is the length of its segments, ObjectBytes what lies in them.
+	// SegmentBytes is what is accounted of its segments, ObjectBytes what lies in them.
 	SegmentBytes, ObjectBytes uint64
 }
 
@@ -107,15 +108,14 @@ func (s *Store) fullError(wt *waiter, why Reason) *FullError {
 		Reason: why, Requested: wt.Bytes, CallSite: wt.CallSite,
 		Capacity: s.cfg.CapacityBytes, Used: s.used, Objects: s.totals.objectBytes,
 	}
-	for _, j := range s.jobs {
+	jobs := slices.SortedFunc(maps.Values(s.jobs), func(a, b *job) int {
+		return cmp.Or(cmp.Compare(b.segmentBytes, a.segmentBytes), bytes.Compare(a.id[:], b.id[:]))
+	})
+	for _, j := range jobs[:min(holdersMax, len(jobs))] {
 		if j.segments > 0 {
 			e.Jobs = append(e.Jobs, JobUse{Job: j.id, SegmentBytes: j.segmentBytes, ObjectBytes: j.objectBytes})
 		}
 	}
-	slices.SortFunc(e.Jobs, func(a, b JobUse) int {
-		return cmp.Or(cmp.Compare(b.SegmentBytes, a.SegmentBytes), bytes.Compare(a.Job[:], b.Job[:]))
-	})
-	e.Jobs = e.Jobs[:min(holdersMax, len(e.Jobs))]
 	for _, c := range s.largest(holdersMax) {
 		e.Sessions = append(e.Sessions, c.use())
 	}

@@ -17,7 +17,7 @@ func (m *model) check(t *rapid.T) {
 	}
 	var used uint64
 	for _, s := range m.segments {
-		used += s.length
+		used += s.memory
 	}
 	st := m.store.Stats()
 	if st.UsedBytes != used || used > modelCapacity || st.Segments != len(m.segments) || st.Objects != len(m.objects) {
@@ -56,6 +56,7 @@ func (m *model) check(t *rapid.T) {
 
 // apply does what the store asks for.
 func (m *model) apply(t *rapid.T, effects []Effect) {
+	var orphans []uint32
 	for _, e := range effects {
 		switch e.Kind {
 		case Granted:
@@ -89,6 +90,8 @@ func (m *model) apply(t *rapid.T, effects []Effect) {
 			if err := e.Descriptor.Close(); err != nil {
 				t.Fatal(err)
 			}
+		case Orphaned:
+			orphans = append(orphans, e.Segment)
 		case Collect:
 			if m.clients[e.Session] == nil || e.Length == 0 || (!m.now.Equal(m.collected) && m.now.Before(m.collected.Add(time.Second))) {
 				t.Fatalf("collect %+v", e)
@@ -98,6 +101,18 @@ func (m *model) apply(t *rapid.T, effects []Effect) {
 			t.Fatalf("effect %+v", e)
 		}
 	}
+	for _, number := range orphans { // last, because it is an event
+		m.shrink(t, number)
+	}
+}
+
+func (m *model) shrink(t *rapid.T, number uint32) {
+	memory := rapid.Uint64Range(0, 2*modelSegment).Draw(t, "memory")
+	if s := m.segments[number]; s != nil { // it may have ended since
+		s.memory = min(s.memory, memory)
+	}
+	m.store.Shrink(number, memory)
+	m.apply(t, m.store.Effects())
 }
 
 func (m *model) granted(t *rapid.T, e Effect) {

@@ -48,6 +48,7 @@ type modelClient struct {
 type modelSegmentState struct {
 	owner      Session // 0 is dead
 	length     uint64
+	memory     uint64 // what is accounted
 	registered bool
 	blocks     map[segment.Block]bool // taken, as its writer sees it
 }
@@ -278,12 +279,6 @@ func (m *model) pin(t *rapid.T) {
 	}
 	o, c := m.objects[oid], m.clients[sid]
 	p, err := m.store.Pin(sid, oid)
-	if o.job != c.job {
-		if !errors.Is(err, ErrForeign) {
-			t.Fatalf("object of another job: %v", err)
-		}
-		return
-	}
 	if err != nil || p.Block != o.block || p.Share == c.has[o.block.Segment] {
 		t.Fatalf("pinned %+v: %v", p, err)
 	}
@@ -418,5 +413,5 @@ func (m *model) kill(sid Session) {
 }
 
 func newModelSegment(e Effect) *modelSegmentState {
-	return &modelSegmentState{owner: e.Session, length: e.Length, blocks: map[segment.Block]bool{}}
+	return &modelSegmentState{owner: e.Session, length: e.Length, memory: e.Length, blocks: map[segment.Block]bool{}}
 }

@@ -17,8 +17,6 @@ var (
 	// ErrExists means that the object was sealed before, elsewhere: the first copy counts (Lookup says where it lies), also if it was
 	// freed and only still being read, and the writer is told that the space of this one is free.
 	ErrExists = errors.New("object is in the store already")
-	// ErrForeign means that the object belongs to another job.
-	ErrForeign = errors.New("object belongs to another job")
 	// ErrNotPinned means that a session unpins what it did not pin.
 	ErrNotPinned = errors.New("object is not pinned by the session")
 )
@@ -95,18 +93,16 @@ func (s *Store) Seal(sid Session, oid id.Object, b segment.Block, m Meta) error 
 	return nil
 }
 
-// Pin keeps an object for a session that is going to read it, until Unpin or the session's end. Pins count.
+// Pin keeps an object for a session that is going to read it, until Unpin or the session's end. Pins count. The session may be of another
+// job than the object: who may read what is not the store's to say.
 func (s *Store) Pin(sid Session, oid id.Object) (Placement, error) {
 	c, err := s.client(sid)
 	if err != nil {
 		return Placement{}, err
 	}
 	o := s.objects[oid]
-	switch {
-	case o == nil:
+	if o == nil {
 		return Placement{}, fmt.Errorf("pin object %v: %w", oid, ErrUnknownObject)
-	case o.seg.job != c.job:
-		return Placement{}, fmt.Errorf("pin object %v for session %d: %w", oid, sid, ErrForeign)
 	}
 	sg := o.seg
 	p := Placement{Block: o.block, Length: sg.length, Descriptor: sg.descriptor}

@@ -12,6 +12,7 @@ import (
 type seg struct {
 	id         uint32
 	length     uint64
+	memory     uint64   // what is accounted: its length, and when its writer is dead what it has
 	owner      *session // nil when it is dead: nothing new comes in
 	job        *job
 	registered bool
@@ -62,6 +63,18 @@ func (s *Store) GiveBack(sid Session, number uint32) error {
 	return nil
 }
 
+// Shrink accounts for what a segment really has behind it, in answer to the effect Orphaned. It may be gone by then.
+func (s *Store) Shrink(number uint32, memory uint64) {
+	sg := s.segments[number]
+	if sg == nil || sg.owner != nil || memory >= sg.memory {
+		return
+	}
+	s.used -= sg.memory - memory
+	sg.job.segmentBytes -= sg.memory - memory
+	sg.memory = memory
+	s.admit()
+}
+
 // drop ends a segment without objects.
 func (s *Store) drop(sg *seg) {
 	if len(sg.places) > 0 {
@@ -79,9 +92,9 @@ func (s *Store) drop(sg *seg) {
 	if sg.registered {
 		s.effects = append(s.effects, Effect{Kind: CloseDescriptor, Segment: sg.id, Length: sg.length, Descriptor: sg.descriptor})
 	}
-	s.used -= sg.length
+	s.used -= sg.memory
 	sg.job.segments--
-	sg.job.segmentBytes -= sg.length
+	sg.job.segmentBytes -= sg.memory
 	s.forget(sg.job)
 }
 

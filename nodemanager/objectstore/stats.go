@@ -1,7 +1,6 @@
 package objectstore
 
 import (
-	"cmp"
 	"iter"
 	"maps"
 	"slices"
@@ -18,7 +17,7 @@ type totals struct {
 
 // Stats is the store at one moment.
 type Stats struct {
-	// CapacityBytes is the limit, UsedBytes the length of all segments, ObjectBytes what lies in them, PinnedBytes what of that is
+	// CapacityBytes is the limit, UsedBytes what is accounted of all segments, ObjectBytes what lies in them, PinnedBytes what of that is
 	// being read.
 	CapacityBytes, UsedBytes, ObjectBytes, PinnedBytes uint64
 	// Segments and Objects count what there is, Waiting the requests that wait.
@@ -108,9 +107,8 @@ func (s *Store) Objects() iter.Seq[ObjectInfo] {
 // Sessions returns what each session is answerable for, in order of their numbers.
 func (s *Store) Sessions() []SessionUse {
 	uses := make([]SessionUse, 0, len(s.sessions))
-	for _, c := range s.sessions {
-		uses = append(uses, c.use())
+	for _, id := range slices.Sorted(maps.Keys(s.sessions)) {
+		uses = append(uses, s.sessions[id].use())
 	}
-	slices.SortFunc(uses, func(a, b SessionUse) int { return cmp.Compare(a.Session, b.Session) })
 	return uses
 }

@@ -13,7 +13,8 @@
 //	(created: known to the writer alone) ─Seal─► Sealed ─Free─► gone, or while somebody reads it: Draining ─last Unpin─► gone
 //
 // A state for objects that were moved to disk belongs between Sealed and gone. Space of an object that is gone returns to its
-// writer, in batches, for reuse. When the writer is dead nobody can reuse it: the segment stays until its last object goes.
+// writer, in batches, for reuse. When the writer is dead nobody can reuse it: the segment stays until its last object goes, and counts for
+// the memory that it has rather than for its length.
 package objectstore
 
 import (
@@ -132,6 +133,9 @@ const (
 	CloseDescriptor
 	// Collect: ask Session to collect garbage, send releases and give empty segments back; it could give back up to Length bytes.
 	Collect
+	// Orphaned: the writer of Segment is dead, and objects lie in it. It will have no more memory than it has: call Shrink, when
+	// the other effects are dealt with, with what Descriptor says. Or a segment of 64 MiB would count for the one small object that somebody keeps of a program that has ended.
+	Orphaned
 )
 
 // Effect is something that the caller must do.
@@ -150,7 +154,7 @@ type Effect struct {
 // Store is the object store of one node. It is not safe for concurrent use: see the package comment.
 type Store struct {
 	cfg      Config
-	used     uint64 // length of all segments that are granted or registered
+	used     uint64 // of all segments that are granted or registered: their lengths, but of orphans what they have
 	sessions map[Session]*session
 	jobs     map[id.Job]*job
 	segments map[uint32]*seg
@@ -267,7 +271,9 @@ func (s *Store) SessionGone(sid Session) {
 		sg.owner = nil
 		if len(sg.places) == 0 {
 			s.drop(sg)
+			continue
 		}
+		s.effects = append(s.effects, Effect{Kind: Orphaned, Segment: sg.id, Length: sg.length, Descriptor: sg.descriptor})
 	}
 	c.freed, c.giveBack = nil, false
 	c.job.sessions--

@@ -54,9 +54,11 @@ type Object struct {
 	holder   Session
 	holds    uint32 // of holder; 0 when there is none
 	live     bool
-	value    *Value
-	sub      subscription // first subscriber; its session is 0 when there is none
-	others   *others      // nil while there are none
+	// Crossed says that another job than the object's has been given a ref to it. It stands here because there is room.
+	Crossed bool
+	value   *Value
+	sub     subscription // first subscriber; its session is 0 when there is none
+	others  *others      // nil while there are none
 }
 
 // others are those beyond one holder and one subscriber.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
@@ -58,6 +60,7 @@ type actor struct {
 	specRefs    []*ownership.Object // what the spec needs, kept for restarts
 	specArgs    int32
 	worker      *worker
+	home        *worker         // the latest in which it lived, for listings
 	lane        *scheduler.Lane // in which it was or is being made, or lives
 	blocked     int             // calls at the worker that wait in a get
 	death       *mobulav1.ErrorValue
@@ -305,7 +308,7 @@ func (n *Node) callDone(t *task) {
 
 // constructed makes an actor whose constructor has returned ready for calls.
 func (n *Node) constructed(a *actor, w *worker) {
-	a.state, a.worker, a.recreation = actorAlive, w, nil
+	a.state, a.worker, a.home, a.recreation = actorAlive, w, w, nil
 	w.actors[a.id] = a
 	a.lane.Record = a
 	n.recordAlive(a)
@@ -409,7 +412,7 @@ func (n *Node) failCalls(a *actor) {
 	for len(a.flying) > 0 {
 		t := a.flying[0]
 		a.flying = without(a.flying, t)
-		n.releaseHandle(t)
+		n.giveUp(t)
 		execution := mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED
 		if t.unsent {
 			execution = mobulav1.Execution_EXECUTION_NOT_EXECUTED
@@ -514,7 +517,7 @@ func (a *actor) String() string {
 
 // deathOf is the outcome of a call to a dead actor.
 func (a *actor) deathOf(execution mobulav1.Execution) *mobulav1.ErrorValue {
-	d := a.death.CloneVT()
+	d := proto.CloneOf(a.death)
 	if d.Kind != mobulav1.ErrorKind_ERROR_KIND_UNSPECIFIED && d.Kind != mobulav1.ErrorKind_ERROR_KIND_ACTOR_DIED && d.Cause == nil {
 		d.Cause = a.death // what kind of trouble it was
 	}

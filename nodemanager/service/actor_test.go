@@ -323,6 +323,7 @@ func TestARetriedUsersErrorOfACallComesFirst(t *testing.T) {
 	_, d, wk, made := actorWorld(t)
 	m := d.template(aMethod, options(func(o *mobulav1.Options) { o.MaxTaskRetries, o.RetryExceptionNames = &one, []string{"transient"} }))
 	a, b := d.submit(m, on(made)), d.submit(m, on(made))
+	d.silence() // both are there before the first fails
 	ea := wk.executes(a)
 	wk.failed(ea, "transient")
 	wk.failed(wk.executes(b), "permanent")

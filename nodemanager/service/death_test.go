@@ -2,6 +2,7 @@ package service
 
 import (
 	"errors"
+	"syscall"
 	"testing"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
@@ -37,6 +38,26 @@ func TestTasksRunAgainWhenTheirProcessDies(t *testing.T) {
 	wk := w.worker()
 	wk.done(wk.executes(c), "at last")
 	if got := d.result(c, 0); got != "at last" {
+		t.Error(got)
+	}
+	d.goodbye()
+	w.quiescent()
+}
+
+func TestWhatAProcessSentLastCounts(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	d := w.driver()
+	c := d.submit(d.template(aFunction, retries(0)))
+	wk := w.worker()
+	e := wk.executes(c)
+	wk.process.exitUnread(workerpool.ExitReason{Kind: workerpool.Signaled, Signal: syscall.SIGSEGV, Code: -1})
+	known := make(chan struct{})
+	wk.process.p.events <- func() { close(known) }
+	<-known
+	wk.done(e, "its last words") // as if they had been on their way
+	wk.hangUp()
+	if got := d.result(c, 0); got != "its last words" {
 		t.Error(got)
 	}
 	d.goodbye()

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
@@ -70,8 +72,38 @@ func (n *Node) releaseHandle(t *task) {
 				n.unpin(t.worker.session, o.ID)
 			}
 		}
+		n.history.left, n.history.from = t, t.worker
+		w := t.worker
 		t.handle, t.worker = 0, nil
 		t.unblock()
+		if t.stream() != nil {
+			w.streams = without(w.streams, t)
+			n.replenishItems(w.session)
+		}
+	}
+}
+
+// giveUp is releaseHandle for a task that its worker may still run: what it reads stays until it has returned, or its process has ended. So
+// nothing else is written where it looks, and what it keeps of it can be held.
+func (n *Node) giveUp(t *task) {
+	w, handle := t.worker, t.handle
+	if n.workers[w.id] == w && !t.unsent && len(t.refs) > 0 {
+		w.reading[handle] = t.refs
+		for _, o := range t.refs {
+			n.dir.Retain(o)
+		}
+	}
+	n.releaseHandle(t)
+}
+
+// hasReturned lets go of what a task that was given up may have read.
+func (n *Node) hasReturned(w *worker, handle uint64) {
+	refs := w.reading[handle]
+	delete(w.reading, handle)
+	delete(w.zombies, handle)
+	delete(w.abandoned, handle)
+	for _, o := range refs {
+		n.dir.Drop(o)
 	}
 }
 
@@ -114,13 +146,15 @@ func (n *Node) execute(t *task, w *worker, lane uint32, gpus []uint32) {
 	*e = mobulav1.Execute{
 		Handle: t.handle, Lane: lane, Template: t.tmpl.number, TaskId: t.idBytes(), Attempt: t.attempt, Args: m.GetArgs(),
 		TimeoutNs: m.GetTimeoutNs(), Traceparent: m.GetTraceparent(), Tracestate: m.GetTracestate(), Keywords: m.GetKeywords(),
-		MayRunAgain: t.tmpl.retries != 0, QueuedNs: n.now - t.queued, Gpus: gpus, Resources: t.tmpl.assigned,
+		MayRunAgain: t.tmpl.retries != 0, QueuedNs: max(1, n.now-t.queued), Gpus: gpus, Resources: t.tmpl.assigned,
 	}
 	if t.actor != nil {
 		e.ActorId, e.Incarnation = t.actor.id[:], t.actor.incarnation
 	}
+	n.cross(t.tmpl.job, w.job, t.refs)
 	for i, r := range m.RefArgs {
 		o := t.refs[i]
+		n.cross(n.jobOf(o), w.job, o.Value().Refs)
 		if o.Value().Stored {
 			n.share(s, o) // pinned until the outcome comes
 		}
@@ -138,9 +172,8 @@ func (n *Node) execute(t *task, w *worker, lane uint32, gpus []uint32) {
 	n.mark(s)
 	if st := t.stream(); st != nil {
 		st.next = 1
-		if st.consumed > 0 {
-			n.tellConsumed(t, st)
-		}
+		w.streams = append(w.streams, t)
+		n.tellConsumed(t, st)
 	}
 }
 
@@ -157,8 +190,10 @@ func (n *Node) onDone(s *session, payload []byte) error {
 	}
 	t := n.handles.get(m.GetHandle())
 	if t == nil { // abandoned: its outcome is known already
-		delete(s.worker.zombies, m.GetHandle())
-		delete(s.worker.abandoned, m.GetHandle())
+		n.hasReturned(s.worker, m.GetHandle())
+		for _, encoded := range m.Results {
+			n.giveBack(s, encoded)
+		}
 		return nil
 	}
 	if t.worker != s.worker {
@@ -176,12 +211,12 @@ func (n *Node) onDone(s *session, payload []byte) error {
 	} else {
 		n.sched.Done(&t.sched, m.GetRunNs(), n.now)
 	}
-	n.history.task, n.history.worker, n.history.run = t, w, m.GetRunNs()
+	n.history.task, n.history.run = t, m.GetRunNs()
 	err := n.outcome(t, w, m)
 	if err != nil {
 		n.malformed(t, err)
 	}
-	n.history.task, n.history.worker = nil, nil
+	n.history.task = nil
 	if w.retired {
 		n.maybeEnd(w)
 	}
@@ -292,7 +327,7 @@ func (n *Node) stopTask(t *task, e *mobulav1.ErrorValue, force bool) {
 		return
 	}
 	if t.handle == 0 {
-		d := e.CloneVT()
+		d := proto.CloneOf(e)
 		d.Execution = mobulav1.Execution_EXECUTION_NOT_EXECUTED
 		if t.attempt > 1 {
 			d.Execution = mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED
@@ -310,7 +345,7 @@ func (n *Node) stopTask(t *task, e *mobulav1.ErrorValue, force bool) {
 		n.fail(t, d)
 		return
 	}
-	stopped := e.CloneVT()
+	stopped := proto.CloneOf(e)
 	stopped.Execution = mobulav1.Execution_EXECUTION_MAY_HAVE_EXECUTED
 	t.extend().stopped = stopped
 	t.retries = 0
@@ -345,7 +380,7 @@ func (n *Node) abandon(t *task) {
 	}
 	w, a := t.worker, t.actor
 	w.abandoned[t.handle] = t
-	n.releaseHandle(t)
+	n.giveUp(t)
 	if a != nil && t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD {
 		a.flying = without(a.flying, t) // the actor's lane stays busy until the method returns; its other calls wait behind it
 		n.fail(t, t.extras().stopped)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/nodemanager/scheduler"
 	"github.com/mobula-dev/mobula/nodemanager/workerpool"
@@ -84,7 +86,7 @@ func (n *Node) schedulerEffect(e scheduler.Effect) {
 func (n *Node) notStarted(t *task) *mobulav1.ErrorValue {
 	e := &mobulav1.ErrorValue{Kind: mobulav1.ErrorKind_ERROR_KIND_WORKER_START, Message: "unknown reason"}
 	if why := n.startErrors[t.tmpl.job.id]; why != nil {
-		e = why.CloneVT()
+		e = proto.CloneOf(why)
 	}
 	e.Message = fmt.Sprintf("no worker process could be started for %s: %s", t.tmpl.name, e.GetMessage())
 	e.Execution = mobulav1.Execution_EXECUTION_NOT_EXECUTED

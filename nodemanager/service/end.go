@@ -55,19 +55,19 @@ func (n *Node) endJob(j *job, cause error) {
 	}
 }
 
-// collectCircles frees what only holds itself of a job of which nobody is left.
+// collectCircles frees what only holds itself when nobody is left of a job: of its objects, and of those of all jobs that have ended, for a
+// circle may go through several.
 func (n *Node) collectCircles(j *job) {
-	if !j.ended {
-		return
-	}
+	inhabited := make(map[*job]bool)
 	for _, s := range n.sessions {
-		if s.job == j {
-			return
-		}
+		inhabited[s.job] = true
+	}
+	if !j.ended || inhabited[j] {
+		return
 	}
 	var left []*ownership.Object
 	for o := range n.dir.All() {
-		if n.jobOf(o) == j {
+		if owner := n.jobOf(o); owner != nil && owner.ended && !inhabited[owner] {
 			left = append(left, o)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/takeover"
@@ -46,6 +48,7 @@ type environment struct {
 	state    environmentState
 	builder  id.Worker // of the process that sets it up
 	since    int64     // in its state, on the node's clock
+	took     int64     // how long it was being set up the last time
 	failure  *mobulav1.ErrorValue
 	waiting  []*task
 	prestart bool // the job's own: a worker is started when it is ready
@@ -113,7 +116,7 @@ func (n *Node) startBuilder(e *environment) {
 	}
 	n.builders.running[e.builder] = e
 	spec := n.workerSpec(e.job, e.key, true)
-	spec.Worker, spec.Fork, spec.LogDir = e.builder, false, ""
+	spec.Worker, spec.Fork, spec.LogName = e.builder, false, logOfSetup
 	spec.Env[envRuntimeOnly] = "1"
 	n.aside(func() {
 		p, err := n.launch(spec)
@@ -162,7 +165,7 @@ func (n *Node) environmentBuilt(e *environment, why string) {
 	}
 	delete(n.builders.running, e.builder)
 	waiting := e.waiting
-	e.waiting, e.since = nil, n.now
+	e.waiting, e.took, e.since = nil, n.now-e.since, n.now
 	if why == "" {
 		e.state, e.failure = environmentReady, nil
 		n.environmentReady(e, waiting)
@@ -213,7 +216,7 @@ func (n *Node) environmentReady(e *environment, waiting []*task) {
 
 // failureOf is the outcome of a task whose environment could not be set up.
 func (e *environment) failureOf(t *task) *mobulav1.ErrorValue {
-	f := e.failure.CloneVT()
+	f := proto.CloneOf(e.failure)
 	f.Message = fmt.Sprintf("the runtime environment of %s could not be set up: %s", t.tmpl.name, f.GetMessage())
 	if t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_ACTOR {
 		f.Cause = e.failure // of the actor's death

@@ -3,6 +3,8 @@ package service
 import (
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
@@ -11,7 +13,7 @@ import (
 
 // describe adds to an error what the node knows of the task, and encodes it.
 func (n *Node) describe(t *task, e *mobulav1.ErrorValue) []byte {
-	d := e.CloneVT()
+	d := proto.CloneOf(e)
 	d.Function, d.TaskId, d.Node = t.tmpl.name, t.idBytes(), n.id.String()
 	if d.Attempt == 0 && d.GetExecution() != mobulav1.Execution_EXECUTION_NOT_EXECUTED {
 		d.Attempt = t.attempt

@@ -229,10 +229,10 @@ func (n *Node) register(s *session) {
 func (n *Node) welcome(s *session) {
 	var root [8]byte
 	_, _ = rand.Read(root[:]) // never fails: crypto/rand ends the process instead
-	s.flow.grantedBytes, s.flow.grantedCount = creditWindow, creditCount
+	s.flow.grantedBytes, s.flow.grantedCount, s.flow.grantedItemBytes = creditWindow, creditCount, creditWindow
 	n.send(s, mobulav1.FrameKind_FRAME_KIND_WELCOME, &mobulav1.Welcome{
 		NodeId: n.id[:], SessionId: uint64(s.id), JobId: s.job.id[:], IdRoot: root[:], Build: n.cfg.Build, Namespace: s.job.namespace,
-		Address: n.cfg.Address, NodePid: int32(os.Getpid()), CreditBytes: creditWindow, CreditCount: creditCount,
+		Address: n.cfg.Address, NodePid: int32(os.Getpid()), CreditBytes: creditWindow, CreditCount: creditCount, ItemCreditBytes: creditWindow,
 		Limits: &mobulav1.Limits{
 			FrameBytes: wire.MaxPayload, InlineBytes: 100 << 10, NameBytes: uint32(n.limits.name), Args: uint32(n.limits.args),
 			Returns: n.limits.returns, RefsPerValue: 40_000, JobBytes: n.cfg.JobBytes, JobTasks: uint64(n.cfg.JobTasks), StoreBytes: n.cfg.StoreBytes,
@@ -259,13 +259,17 @@ func (n *Node) sessionEnded(s *session, err error) {
 		}
 		if w := s.worker; w != nil {
 			w.session = nil
-			if n.workers[w.id] == w {
+			switch {
+			case w.exit != nil:
+				n.workerEnded(w.id, *w.exit)
+			case n.workers[w.id] == w:
 				n.sched.Retire(w.sched, n.now) // nothing new goes to it; another one is started
 				n.killWorkerSoon(w)
 			}
 		} else {
 			n.endJob(s.job, err)
 		}
+		n.readerGone()
 		n.collectCircles(s.job)
 	})
 }

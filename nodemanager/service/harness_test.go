@@ -282,6 +282,12 @@ func (p *procs) Close() error {
 
 // exit ends the process: the node hears of it once.
 func (x *proc) exit(reason workerpool.ExitReason) {
+	x.exitUnread(reason)
+	_ = x.near.Close() // the node may have closed it
+}
+
+// exitUnread is exit while what the process has sent is still on its way.
+func (x *proc) exitUnread(reason workerpool.ExitReason) {
 	x.p.mu.Lock()
 	defer x.p.mu.Unlock()
 	if x.ended {
@@ -289,7 +295,6 @@ func (x *proc) exit(reason workerpool.ExitReason) {
 	}
 	x.ended = true
 	reason.Started, reason.Ended = time.Now(), time.Now()
-	_ = x.near.Close() // the node may have closed it
 	x.p.events <- func() { x.p.n.processEvent(x, &reason) }
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
-	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
 )
 
@@ -15,10 +14,12 @@ const historyMax = 10_000
 type history struct {
 	tasks []endedTask // a ring once it is full
 	next  int
-	// task is that whose outcome is being dealt with, worker who gave it, and run for how many nanoseconds it ran.
-	task   *task
-	worker *worker
-	run    int64
+	// task is that whose outcome is being dealt with, and run for how many nanoseconds it ran.
+	task *task
+	run  int64
+	// left is the task that has just left a worker, which is from.
+	left *task
+	from *worker
 }
 
 // endedTask is one task that has ended.
@@ -26,13 +27,15 @@ type endedTask struct {
 	id        id.Task
 	tmpl      *template
 	from      *session
-	worker    *worker // nil when it did not run to its end
+	worker    *worker // who had it last, nil when nobody had
+	parent    id.Task // zero when a driver submitted it, or its parent had ended
 	actor     id.Actor
 	ofActor   bool
 	failed    bool
 	attempt   uint32
 	callSite  uint32
 	submitted int64
+	queued    int64 // when its arguments were there; 0 when they never were
 	begun     int64 // 0 when it did not run to its end
 	ended     int64
 	err       []byte // the encoded error, when it failed
@@ -51,10 +54,16 @@ func (h *history) add(n *Node, t *task) {
 	}
 	e := &h.tasks[h.next]
 	*e = endedTask{
-		id: t.id(), tmpl: t.tmpl, from: t.from, attempt: t.attempt, callSite: t.callSite, submitted: t.submitted, ended: n.now,
+		id: t.id(), tmpl: t.tmpl, from: t.from, attempt: t.attempt, callSite: t.callSite, submitted: t.submitted, queued: t.queued, ended: n.now,
+	}
+	if t == h.left {
+		e.worker = h.from
 	}
 	if t == h.task {
-		e.worker, e.begun = h.worker, n.now-h.run
+		e.begun = n.now - h.run
+	}
+	if p := n.handles.get(t.parent); p != nil {
+		e.parent = p.id()
 	}
 	if t.actor != nil {
 		e.actor, e.ofActor = t.actor.id, true
@@ -76,19 +85,26 @@ func (e *endedTask) state() mobulav1.TaskState {
 
 // row implements taskListing.
 func (e *endedTask) row(n *Node) *mobulav1.TaskInfo {
-	row := &mobulav1.TaskInfo{
-		TaskId: bytes.Clone(e.id[:]), JobId: bytes.Clone(e.tmpl.job.id[:]), Function: e.tmpl.name, Kind: e.tmpl.kind, State: e.state(), Attempt: e.attempt,
-		SubmittedUnixNs: n.wall(e.submitted), EndedUnixNs: n.wall(e.ended), CallSite: e.from.callSite(e.callSite),
-		Name: e.tmpl.options.GetName(), Labels: e.tmpl.options.GetLabels(),
+	row := e.tmpl.row()
+	row.TaskId, row.State, row.Attempt = bytes.Clone(e.id[:]), e.state(), e.attempt
+	row.SubmittedUnixNs, row.EndedUnixNs, row.CallSite = n.wall(e.submitted), n.wall(e.ended), e.from.callSite(e.callSite)
+	if e.queued > 0 {
+		row.ArgsReadyUnixNs = n.wall(e.queued)
+	}
+	if e.parent != (id.Task{}) {
+		row.ParentTaskId = bytes.Clone(e.parent[:])
 	}
 	if e.ofActor {
 		row.ActorId = bytes.Clone(e.actor[:])
 	}
 	if w := e.worker; w != nil {
-		row.WorkerId, row.Pid, row.BegunUnixNs = bytes.Clone(w.id[:]), w.pid(), n.wall(e.begun)
+		row.WorkerId, row.Pid = bytes.Clone(w.id[:]), w.pid()
+	}
+	if e.begun > 0 {
+		row.BegunUnixNs = n.wall(e.begun)
 	}
 	if e.failed {
-		row.Error = shorten(errorvalue.Decode(e.err).GetMessage())
+		failed(row, e.err)
 	}
 	return row
 }

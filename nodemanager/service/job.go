@@ -35,6 +35,7 @@ type job struct {
 	tasks    int
 	maxTasks int
 	starved  []*session // waiting for room in the budget
+	items    itemUse
 	ended    bool
 	lingers  bool // the driver has ended, and a detached actor has not
 	ownsNode bool // the node ends with it

@@ -11,6 +11,9 @@ import (
 	"github.com/mobula-dev/mobula/nodemanager/workerpool"
 )
 
+// The kinds of log files: of workers, and of the processes that set runtime environments up.
+const logOfWorker, logOfSetup = "worker", "runtime_env_setup"
+
 // logDelay is how long lines of workers wait for company on their way to the driver.
 const logDelay = 50 * time.Millisecond
 

@@ -21,6 +21,7 @@ import (
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/internal/logdir"
 	"github.com/mobula-dev/mobula/internal/telemetry"
 	"github.com/mobula-dev/mobula/nodemanager/ownership"
 	"github.com/mobula-dev/mobula/nodemanager/resource"
@@ -51,8 +52,8 @@ type Config struct {
 	Scheduler scheduler.Config
 	// Labels are the node's, for work that asks for them.
 	Labels map[string]string
-	// LogDir is where workers' output goes; empty keeps none.
-	LogDir string
+	// Logs is where workers' output is kept; nil keeps none. It stays the caller's.
+	Logs *logdir.Dir
 	// JobBytes bounds the specs and inline values of a job; 0 is 512 MiB.
 	JobBytes uint64
 	// JobTasks bounds the unfinished tasks of a job; 0 is 4 million.

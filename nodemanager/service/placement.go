@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/nodemanager/resource"
@@ -149,7 +151,7 @@ func (n *Node) removePlacement(p *placement) {
 	p.info.State, p.info.Reason, p.info.BundleNodes = mobulav1.PlacementGroupInfo_STATE_REMOVED, "", nil
 	p.pool.Close()
 	gone := n.placementGone(p)
-	refused := gone.CloneVT()
+	refused := proto.CloneOf(gone)
 	refused.Execution = mobulav1.Execution_EXECUTION_NOT_EXECUTED
 	for _, j := range n.jobs {
 		for _, t := range j.templates {
@@ -222,7 +224,7 @@ func (n *Node) listPlacements(s *session, q *mobulav1.ListPlacementGroups, r *mo
 		if !byID || q.GetName() != "" && p.info.GetName() != q.GetName() || !p.visible(s.job) {
 			continue
 		}
-		info := p.info.CloneVT()
+		info := proto.CloneOf(p.info)
 		if p.lane == nil && !p.removed && p.task.Class != nil {
 			info.Reason = n.whyPending(p)
 		}

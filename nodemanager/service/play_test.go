@@ -249,6 +249,14 @@ func (p *peer) failed(e *mobulav1.Execute, names ...string) {
 func (p *peer) crash() {
 	p.hangUp()
 	p.process.exit(workerpool.ExitReason{Kind: workerpool.Signaled, Signal: syscall.SIGSEGV, Code: -1, LastLines: []string{"its last line"}})
+	await(p.t, func() string { // what the test sends next must not come before
+		p.w.n.mu.Lock()
+		defer p.w.n.mu.Unlock()
+		if p.w.n.workers[p.process.spec.Worker] != nil {
+			return "the node does not notice the end of the process"
+		}
+		return ""
+	})
 }
 
 // goodbye ends the session in order and waits until the node has dealt with it.

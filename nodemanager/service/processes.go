@@ -45,7 +45,7 @@ func (p pool) Start(ctx context.Context, spec workerpool.Spec) (process, error) 
 func openPool(n *Node) (processes, error) {
 	p, err := workerpool.Open(workerpool.Config{
 		Notify: func(e workerpool.Event) { n.processEvent(e.Process, e.Exit) },
-		Log:    n.workerOutput, Logger: n.cfg.Logger, OwnProcess: n.cfg.OwnProcess,
+		Log:    n.workerOutput, Logs: n.cfg.Logs, Logger: n.cfg.Logger, OwnProcess: n.cfg.OwnProcess,
 	})
 	if err != nil {
 		return nil, err

@@ -174,7 +174,7 @@ func TestAWorkerThatLeavesLosesNothing(t *testing.T) {
 	}
 }
 
-// An actor of another job may be given a ref that it cannot use: what it says of it is passed over, as its Hold was.
+// A process that knows an id of another job's, from wherever, may not use it: its release is passed over, as its Hold was.
 func TestAReleaseOfWhatCouldNotBeHeldIsPassedOver(t *testing.T) {
 	t.Parallel()
 	w := open(t)

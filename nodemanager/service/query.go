@@ -10,6 +10,7 @@ import (
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/wire"
+	"github.com/mobula-dev/mobula/nodemanager/ownership"
 	"github.com/mobula-dev/mobula/nodemanager/resource"
 	"google.golang.org/grpc/status"
 )
@@ -122,6 +123,7 @@ func (n *Node) findActor(ctx context.Context, s *session, q *mobulav1.GetActor, 
 		case n.sessions[s.id] != s: // it has ended meanwhile, and its holds are dropped already
 		case a != nil && a.state != actorDead && n.dir.Lookup(aid.Object(0)) == &a.creation.first: // else it is about to end
 			n.dir.Hold(&a.creation.first, s.id)
+			n.cross(a.job, s.job, []*ownership.Object{&a.creation.first})
 			r.Actor = &mobulav1.ActorFound{ActorId: a.id[:], Class: a.tmpl.frame.GetClass(), Template: a.tmpl.frame}
 		case a != nil && a.death != nil:
 			r.Error = a.deathOf(mobulav1.Execution_EXECUTION_UNSPECIFIED)

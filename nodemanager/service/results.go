@@ -66,25 +66,18 @@ func (n *Node) deliver(s *session, e ownership.Effect) {
 	if asked || (!e.ReadyOnly && s.flow.pushedBytes+size <= s.flow.mayPushBytes) {
 		r.Value, r.Size = v.Encoded, 0
 		if v.Stored && !n.share(s, e.Object) {
-			r.Value = errorvalue.Encode(unshared(e.Object.ID))
+			return // the session is ending
 		}
+		n.cross(n.jobOf(e.Object), s.job, v.Refs)
 		s.flow.pushedBytes += size
 	}
 	n.send(s, mobulav1.FrameKind_FRAME_KIND_RESULT, r)
 }
 
-// unshared is the answer about a stored object that this session may not map.
-func unshared(oid id.Object) *mobulav1.ErrorValue {
-	return &mobulav1.ErrorValue{
-		Kind:    mobulav1.ErrorKind_ERROR_KIND_OBJECT_LOST,
-		Message: fmt.Sprintf("object %v lies in the shared memory of another job, or is being freed", oid),
-		Hint:    "let the other job return values of at most 100 KiB",
-	}
-}
-
 // freed gives back what a freed object occupied.
 func (n *Node) freed(o *ownership.Object) {
 	if v := o.Value(); v != nil {
+		n.chargeItem(o, v, false)
 		if v.Stored {
 			n.store.Free(o.ID)
 		} else if j := n.jobOf(o); j != nil {
@@ -97,13 +90,27 @@ func (n *Node) freed(o *ownership.Object) {
 	}
 }
 
-// lookup returns an object that the session may use: one of its own job, or one that it was given a hold on. Others do not exist for it.
+// lookup returns an object that the session may use: one of its own job, or one that has crossed from another. Others do not exist for it.
 func (n *Node) lookup(s *session, oid id.Object) *ownership.Object {
 	o := n.dir.Lookup(oid)
-	if o == nil || n.jobOf(o) == s.job || o.HeldBy(s.id) > 0 {
+	if o == nil || o.Crossed || n.jobOf(o) == s.job {
 		return o
 	}
 	return nil
+}
+
+// cross notes that refs, which a job has in a value or in arguments, go to another job. From then on the id of the object is enough, whoever has
+// it (docs/adr/0007). So all refs inside a value of a job are either the job's or have crossed, and what a process finds in a value that it
+// may read it may use.
+func (n *Node) cross(from, to *job, refs []*ownership.Object) {
+	if from == to {
+		return
+	}
+	for _, o := range refs {
+		if !o.Crossed && n.jobOf(o) != to {
+			o.Crossed = true
+		}
+	}
 }
 
 // jobOf returns the job whose budget an object's value counts against.
@@ -140,7 +147,7 @@ func (n *Node) onPut(s *session, payload []byte) error {
 		return &wire.ProtocolError{Reason: err.Error()}
 	}
 	if existing := n.dir.Lookup(oid); existing != nil {
-		if n.lookup(s, oid) == nil {
+		if n.jobOf(existing) != s.job {
 			return &wire.ProtocolError{Reason: "put of an object of another job"}
 		}
 		n.dir.Hold(existing, s.id) // a task that ran again put it again
@@ -167,10 +174,14 @@ func (n *Node) onPut(s *session, payload []byte) error {
 
 // resolve gives an object its outcome and charges an inline one to the job's budget.
 func (n *Node) resolve(o *ownership.Object, v *ownership.Value) {
-	if n.dir.Resolve(o, v) && !v.Stored {
-		if j := n.jobOf(o); j != nil {
-			j.charge(len(v.Encoded))
-		}
+	j := n.jobOf(o)
+	if !n.dir.Resolve(o, v) || j == nil {
+		return
+	}
+	n.chargeItem(o, v, true)
+	n.cross(nil, j, v.Refs) // a worker of another job may have made the value
+	if !v.Stored {
+		j.charge(len(v.Encoded))
 	}
 }
 
@@ -265,8 +276,8 @@ func (n *Node) onRelease(s *session, payload []byte) error {
 		if o == nil {
 			continue // freed by the end of another session that it was shared with
 		}
-		if o.HeldBy(s.id) == 0 && n.lookup(s, oid) == nil {
-			continue // its Hold was passed over too
+		if o.HeldBy(s.id) == 0 && n.jobOf(o) != s.job {
+			continue // its Hold was passed over, because it had not crossed
 		}
 		if v := o.Value(); v != nil && v.Stored && o.HeldBy(s.id) == 1 {
 			n.unpinAll(s, oid)

@@ -38,6 +38,8 @@ type flow struct {
 	ackedSequence                uint64 // last acknowledgement sent
 	pushedBytes, mayPushBytes    uint64 // results
 	starved                      bool   // waits for room in the job's budget
+	itemBytes, grantedItemBytes  uint64 // of streams, from a worker: what came, and what may
+	stalledBy                    *job   // whose items leave no room for more; nil while there is
 }
 
 // serve reads the session's frames until the connection ends.
@@ -59,6 +61,7 @@ func (n *Node) read(s *session) error {
 		err := n.frames(s)
 		n.settle()
 		n.replenish(s)
+		n.replenishItems(s)
 		dirty = n.takeDirty(dirty[:0])
 		n.mu.Unlock()
 		for _, d := range dirty {

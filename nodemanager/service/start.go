@@ -15,7 +15,7 @@ import (
 // workerSpec says how a worker of a job is started, but for its id.
 func (n *Node) workerSpec(j *job, env string, isolated bool) workerpool.Spec {
 	spec := workerpool.Spec{
-		Job: j.id, Node: n.id, Dir: j.workingDir, LogDir: n.cfg.LogDir, Isolated: isolated, Env: n.workerEnv(j, isolated, env),
+		Job: j.id, Node: n.id, Dir: j.workingDir, LogName: logOfWorker, Isolated: isolated, Env: n.workerEnv(j, isolated, env),
 	}
 	language := workerLanguage(j, env)
 	if executable := j.envs[env][envExecutable]; executable != "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"net"
@@ -27,6 +28,8 @@ const (
 	textMax = 1000
 	// filterMax bounds what a filter may contain.
 	filterMax = 256
+	// answerMax is the length in bytes of an answer's rows at which the rest must be asked for: a session's reply has at most 1 MiB.
+	answerMax = 512 << 10
 	// holdersMax bounds the holders of one object's row.
 	holdersMax = 100
 )
@@ -127,55 +130,74 @@ func scan[T any](ctx context.Context, n *Node, items iter.Seq[T], piece int, vis
 }
 
 // candidate is an item that may become a row, with what orders the rows.
-type candidate[T any] struct {
+type candidate struct {
 	key  int64
 	id   [20]byte
-	item T
+	item any // a pointer
 }
 
 // before says which of two candidates comes first.
-func (c candidate[T]) before(d candidate[T]) int {
+func (c candidate) before(d candidate) int {
 	return cmp.Or(cmp.Compare(c.key, d.key), bytes.Compare(c.id[:], d.id[:]))
 }
 
-// shortlist keeps the candidates with the least keys.
-type shortlist[T any] struct {
+// shortlist keeps the candidates with the least keys, of those that come after the last one of the answer before.
+type shortlist struct {
 	limit int
 	total uint64
-	kept  []candidate[T]
-	last  *candidate[T] // what comes after it will not be kept; nil while all are
+	kept  []candidate
+	after *candidate // nil in the first answer
+	last  *candidate // what comes after it will not be kept; nil while all are
 }
 
-// newList makes a shortlist for a request with that limit.
-func newList[T any](limit uint32) (*shortlist[T], error) {
+// newList makes a shortlist for a request with that limit and page token.
+func newList(limit uint32, token []byte) (*shortlist, error) {
 	switch {
 	case limit > listMax:
 		return nil, status.Errorf(codes.InvalidArgument, "limit is %d, at most %d is possible", limit, listMax)
 	case limit == 0:
 		limit = listDefault
 	}
-	return &shortlist[T]{limit: int(limit)}, nil
+	l := &shortlist{limit: int(limit)}
+	if len(token) > 0 {
+		if len(token) != tokenSize {
+			return nil, status.Errorf(codes.InvalidArgument, "page token has %d bytes, want %d: it is that of an answer", len(token), tokenSize)
+		}
+		l.after = &candidate{key: int64(binary.BigEndian.Uint64(token)), id: [20]byte(token[8:])}
+	}
+	return l, nil
+}
+
+// tokenSize is the length of a page token: the key and the id of the last row.
+const tokenSize = 8 + 20
+
+// token is the page token of an answer that ends with the candidate.
+func (c candidate) token() []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(c.key)), c.id[:]...)
 }
 
 // add takes a candidate.
-func (l *shortlist[T]) add(key int64, id []byte, item T) {
-	c := candidate[T]{key: key, item: item}
+func (l *shortlist) add(key int64, id []byte, item any) {
+	c := candidate{key: key, item: item}
 	copy(c.id[:], id)
 	l.total++
+	if l.after != nil && l.after.before(c) >= 0 {
+		return
+	}
 	if l.last == nil || c.before(*l.last) < 0 {
 		l.kept = append(l.kept, c)
 	}
 }
 
 // trim drops what will not be kept, once that is as much as what will. It is for the pauses of scan: sorting takes its time.
-func (l *shortlist[T]) trim() {
+func (l *shortlist) trim() {
 	if len(l.kept) >= 2*l.limit {
 		l.cut()
 	}
 }
 
-func (l *shortlist[T]) cut() {
-	slices.SortFunc(l.kept, candidate[T].before)
+func (l *shortlist) cut() {
+	slices.SortFunc(l.kept, candidate.before)
 	if len(l.kept) > l.limit {
 		clear(l.kept[l.limit:])
 		l.kept = l.kept[:l.limit]
@@ -186,36 +208,40 @@ func (l *shortlist[T]) cut() {
 	}
 }
 
-// items yields what was kept, in order.
-func (l *shortlist[T]) items() iter.Seq[T] {
+// makeRows makes a row of each kept item under the node's lock, in pieces; nil is an item that is gone meanwhile. The page token is that with which
+// the list goes on, if the rows are too long for one answer.
+func makeRows[T, R any](ctx context.Context, n *Node, l *shortlist, row func(T) *R) (rows []*R, token []byte, err error) {
 	l.cut()
-	return func(yield func(T) bool) {
-		for _, c := range l.kept {
-			if !yield(c.item) {
-				return
-			}
+	rows = make([]*R, 0, len(l.kept))
+	size := 0
+	var last candidate
+	err = scan(ctx, n, slices.Values(l.kept), rowPiece, func(c candidate) {
+		if size > answerMax {
+			token = last.token()
+			return
 		}
-	}
-}
-
-// makeRows makes a row of each kept item under the node's lock, in pieces; nil is an item that is gone meanwhile.
-func makeRows[T, R any](ctx context.Context, n *Node, l *shortlist[T], row func(T) *R) ([]*R, error) {
-	rows := make([]*R, 0, len(l.kept))
-	err := scan(ctx, n, l.items(), rowPiece, func(item T) {
-		if r := row(item); r != nil {
+		last = c
+		if r := row(c.item.(T)); r != nil { //nolint:forcetypeassert,errcheck // a list has items of one type
 			rows = append(rows, r)
+			size += proto.Size(any(r).(proto.Message)) //nolint:forcetypeassert,errcheck // all rows are messages
 		}
 	}, nil)
-	return rows, err
+	return rows, token, err
 }
 
-// checkJob refuses a filter that is not a job's id.
-func checkJob(id []byte) error {
-	if len(id) != 0 && len(id) != 16 {
-		return status.Errorf(codes.InvalidArgument, "job id has %d bytes, want 16", len(id))
+// checkID refuses a filter that is not an id of that length.
+func checkID(what string, id []byte, size int) error {
+	if len(id) != 0 && len(id) != size {
+		return status.Errorf(codes.InvalidArgument, "%s id has %d bytes, want %d", what, len(id), size)
 	}
 	return nil
 }
+
+// checkJob refuses a filter that is not a job's id.
+func checkJob(id []byte) error { return checkID("job", id, 16) }
+
+// same reports whether an id passes a filter.
+func same(filter, id []byte) bool { return len(filter) == 0 || bytes.Equal(filter, id) }
 
 // checkText refuses a filter that is longer than any name.
 func checkText(field, text string) error {

@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"iter"
 	"strings"
@@ -22,19 +23,19 @@ func (s *State) ListActors(ctx context.Context, r *mobulav1.ListActorsRequest) (
 	if err != nil {
 		return nil, err
 	}
-	list, err := newList[actorItem](r.GetLimit())
+	list, err := newList(r.GetLimit(), r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
 	if err := checkJob(r.GetJobId()); err != nil {
 		return nil, err
 	}
-	if err := checkText("class", r.GetClass()); err != nil {
+	if err := cmp.Or(checkText("class", r.GetClass()), checkID("actor", r.GetActorId(), id.TaskSize)); err != nil {
 		return nil, err
 	}
-	wanted := func(status mobulav1.ActorStatus, class string, job []byte) bool {
-		return (r.GetStatus() == mobulav1.ActorStatus_ACTOR_STATUS_UNSPECIFIED || status == r.GetStatus()) &&
-			strings.Contains(class, r.GetClass()) && (len(r.GetJobId()) == 0 || bytes.Equal(job, r.GetJobId()))
+	wanted := func(aid id.Actor, status mobulav1.ActorStatus, class string, job []byte) bool {
+		return same(r.GetActorId(), aid[:]) && same(r.GetJobId(), job) && (r.GetStatus() == mobulav1.ActorStatus_ACTOR_STATUS_UNSPECIFIED || status == r.GetStatus()) &&
+			strings.Contains(class, r.GetClass())
 	}
 	seen := make(map[id.Actor]bool)
 	err = scan(ctx, n, n.allActors(), scanPiece, func(a *actor) {
@@ -42,7 +43,7 @@ func (s *State) ListActors(ctx context.Context, r *mobulav1.ListActorsRequest) (
 			return
 		}
 		seen[a.id] = true
-		if wanted(a.status(), a.tmpl.frame.GetClass(), a.job.id[:]) {
+		if wanted(a.id, a.status(), a.tmpl.frame.GetClass(), a.job.id[:]) {
 			list.add(n.wall(a.creation.submitted), a.id[:], actorItem{actor: a})
 		}
 	}, list.trim)
@@ -52,7 +53,7 @@ func (s *State) ListActors(ctx context.Context, r *mobulav1.ListActorsRequest) (
 	err = n.records(ctx, mobulav1.Table_TABLE_ACTORS, r.GetJobId(), func(records []*mobulav1.Record) {
 		for _, record := range records {
 			a := record.GetActor()
-			if aid, err := id.FromBytes[id.Actor](a.GetActorId()); err == nil && !seen[aid] && wanted(a.GetStatus(), a.GetClass(), a.GetJobId()) {
+			if aid, err := id.FromBytes[id.Actor](a.GetActorId()); err == nil && !seen[aid] && wanted(aid, a.GetStatus(), a.GetClass(), a.GetJobId()) {
 				a.Spec = nil
 				list.add(a.GetCreatedUnixNs(), aid[:], actorItem{record: a})
 			}
@@ -62,8 +63,8 @@ func (s *State) ListActors(ctx context.Context, r *mobulav1.ListActorsRequest) (
 	if err != nil {
 		return nil, err
 	}
-	rows, err := makeRows(ctx, n, list, n.actorRow)
-	return &mobulav1.ListActorsResponse{Actors: rows, Total: list.total}, err
+	rows, next, err := makeRows(ctx, n, list, n.actorRow)
+	return &mobulav1.ListActorsResponse{Actors: rows, Total: list.total, NextPageToken: next}, err
 }
 
 // allActors yields the actors that the node has or had lately; some twice. It needs the lock, which may be given back between two.
@@ -107,8 +108,8 @@ func (n *Node) actorRow(i actorItem) *mobulav1.ActorInfo {
 		Name: a.name, Namespace: a.namespace, MaxRestarts: a.tmpl.options.GetMaxRestarts(), Restarts: a.incarnation - 1,
 		Incarnation: a.incarnation, Node: n.nodeRef(), CreatedUnixNs: n.wall(a.creation.submitted),
 	}
-	if a.worker != nil {
-		record.WorkerId, record.Pid = bytes.Clone(a.worker.id[:]), a.worker.pid()
+	if a.home != nil {
+		record.WorkerId, record.Pid = bytes.Clone(a.home.id[:]), a.home.pid()
 	}
 	if a.death != nil {
 		record.Cause = &mobulav1.Cause{Message: shorten(a.death.GetMessage())}
@@ -116,8 +117,13 @@ func (n *Node) actorRow(i actorItem) *mobulav1.ActorInfo {
 			record.EndedUnixNs = n.wall(a.ended)
 		}
 	}
-	return &mobulav1.ActorInfo{
+	row := &mobulav1.ActorInfo{
 		Record: record, WaitingCalls: uint64(a.waiting), RunningCalls: uint64(len(a.flying)),
 		CallSite: a.creation.from.callSite(a.creation.callSite), Labels: a.tmpl.options.GetLabels(),
+		Resources: a.tmpl.resources(), RuntimeEnv: a.tmpl.options.GetRuntimeEnv(),
 	}
+	if g := a.tmpl.group; g != nil {
+		row.PlacementGroupId = bytes.Clone(g.id[:])
+	}
+	return row
 }

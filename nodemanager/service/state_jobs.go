@@ -21,7 +21,7 @@ func (s *State) ListJobs(ctx context.Context, r *mobulav1.ListJobsRequest) (*mob
 	if err != nil {
 		return nil, err
 	}
-	list, err := newList[jobItem](r.GetLimit())
+	list, err := newList(r.GetLimit(), r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (s *State) ListJobs(ctx context.Context, r *mobulav1.ListJobsRequest) (*mob
 	if err := scan(ctx, n, maps.Values(n.workers), scanPiece, func(w *worker) { workers[w.job]++ }, nil); err != nil {
 		return nil, err
 	}
-	rows, err := makeRows(ctx, n, list, func(i jobItem) *mobulav1.JobInfo {
+	rows, next, err := makeRows(ctx, n, list, func(i jobItem) *mobulav1.JobInfo {
 		if i.job == nil {
 			return &mobulav1.JobInfo{Record: i.record}
 		}
@@ -61,7 +61,7 @@ func (s *State) ListJobs(ctx context.Context, r *mobulav1.ListJobsRequest) (*mob
 		row.Workers = workers[i.job]
 		return row
 	})
-	return &mobulav1.ListJobsResponse{Jobs: rows, Total: list.total}, err
+	return &mobulav1.ListJobsResponse{Jobs: rows, Total: list.total, NextPageToken: next}, err
 }
 
 func (n *Node) jobRow(j *job) *mobulav1.JobInfo {

@@ -78,7 +78,7 @@ func (s *State) ListNodes(ctx context.Context, r *mobulav1.ListNodesRequest) (*m
 	if err != nil {
 		return nil, err
 	}
-	list, err := newList[*mobulav1.NodeInfo](r.GetLimit())
+	list, err := newList(r.GetLimit(), r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -96,9 +96,6 @@ func (s *State) ListNodes(ctx context.Context, r *mobulav1.ListNodesRequest) (*m
 	if err != nil {
 		return nil, err
 	}
-	resp := &mobulav1.ListNodesResponse{Total: list.total}
-	for node := range list.items() {
-		resp.Nodes = append(resp.Nodes, node)
-	}
-	return resp, nil
+	rows, next, err := makeRows(ctx, n, list, func(node *mobulav1.NodeInfo) *mobulav1.NodeInfo { return node })
+	return &mobulav1.ListNodesResponse{Nodes: rows, Total: list.total, NextPageToken: next}, err
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/nodemanager/ownership"
 )
 
@@ -15,14 +16,20 @@ func (s *State) ListObjects(ctx context.Context, r *mobulav1.ListObjectsRequest)
 	if err != nil {
 		return nil, err
 	}
-	list, err := newList[*ownership.Object](r.GetLimit())
+	list, err := newList(r.GetLimit(), r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
 	if err := checkJob(r.GetJobId()); err != nil {
 		return nil, err
 	}
+	if err := checkID("object", r.GetObjectId(), id.ObjectSize); err != nil {
+		return nil, err
+	}
 	err = scan(ctx, n, n.dir.All(), scanPiece, func(o *ownership.Object) {
+		if !same(r.GetObjectId(), o.ID[:]) {
+			return
+		}
 		if state := r.GetState(); state != mobulav1.ObjectState_OBJECT_STATE_UNSPECIFIED && state != objectState(o) {
 			return
 		}
@@ -41,8 +48,8 @@ func (s *State) ListObjects(ctx context.Context, r *mobulav1.ListObjectsRequest)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := makeRows(ctx, n, list, n.objectRow)
-	return &mobulav1.ListObjectsResponse{Objects: rows, Total: list.total}, err
+	rows, next, err := makeRows(ctx, n, list, n.objectRow)
+	return &mobulav1.ListObjectsResponse{Objects: rows, Total: list.total, NextPageToken: next}, err
 }
 
 func objectState(o *ownership.Object) mobulav1.ObjectState {

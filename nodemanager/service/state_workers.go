@@ -7,6 +7,7 @@ import (
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/nodemanager/workerpool"
 )
 
 // ListWorkers implements mobulav1.NodeServiceServer.
@@ -15,11 +16,14 @@ func (s *State) ListWorkers(ctx context.Context, r *mobulav1.ListWorkersRequest)
 	if err != nil {
 		return nil, err
 	}
-	list, err := newList[workerExit](r.GetLimit())
+	list, err := newList(r.GetLimit(), r.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
 	if err := checkJob(r.GetJobId()); err != nil {
+		return nil, err
+	}
+	if err := checkID("worker", r.GetWorkerId(), len(id.Worker{})); err != nil {
 		return nil, err
 	}
 	seen := make(map[id.Worker]bool)
@@ -32,7 +36,7 @@ func (s *State) ListWorkers(ctx context.Context, r *mobulav1.ListWorkersRequest)
 		if state := r.GetState(); state != mobulav1.WorkerState_WORKER_STATE_UNSPECIFIED && state != e.state() {
 			return
 		}
-		if job := r.GetJobId(); len(job) > 0 && !bytes.Equal(job, w.job.id[:]) {
+		if !same(r.GetJobId(), w.job.id[:]) || !same(r.GetWorkerId(), w.id[:]) {
 			return
 		}
 		list.add(w.started.UnixNano(), w.id[:], e)
@@ -40,8 +44,8 @@ func (s *State) ListWorkers(ctx context.Context, r *mobulav1.ListWorkersRequest)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := makeRows(ctx, n, list, workerRow)
-	return &mobulav1.ListWorkersResponse{Workers: rows, Total: list.total}, err
+	rows, next, err := makeRows(ctx, n, list, workerRow)
+	return &mobulav1.ListWorkersResponse{Workers: rows, Total: list.total, NextPageToken: next}, err
 }
 
 // allWorkers yields the workers that live, without an exit, and those that ended lately. It needs the lock, which may be given back between
@@ -91,9 +95,25 @@ func workerRow(e workerExit) *mobulav1.WorkerInfo {
 		row.Isolation = mobulav1.Isolation_ISOLATION_PROCESS
 	}
 	if e.ended() {
-		row.EndedUnixNs, row.Exit = e.reason.Ended.UnixNano(), shorten(e.reason.String())
+		row.EndedUnixNs, row.Exit, row.ExitType = e.reason.Ended.UnixNano(), shorten(e.reason.String()), e.exitType()
 		return row
 	}
 	row.Tasks, row.Actors = uint32(max(w.flying, 0)), uint32(len(w.actors))
 	return row
+}
+
+// exitType says what kind of end it was.
+func (e workerExit) exitType() mobulav1.ExitType {
+	switch k := e.reason.Kind; {
+	case e.worker.outOfMemory || k == workerpool.OOMSuspected || e.reason.Cause == workerpool.CauseMemory:
+		return mobulav1.ExitType_EXIT_TYPE_NODE_OUT_OF_MEMORY
+	case e.worker.forced != nil || k == workerpool.Killed:
+		return mobulav1.ExitType_EXIT_TYPE_INTENDED_SYSTEM_EXIT
+	case k == workerpool.Clean:
+		return mobulav1.ExitType_EXIT_TYPE_INTENDED_USER_EXIT
+	case k == workerpool.UserExit:
+		return mobulav1.ExitType_EXIT_TYPE_USER_ERROR
+	default:
+		return mobulav1.ExitType_EXIT_TYPE_SYSTEM_ERROR
+	}
 }

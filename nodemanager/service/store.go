@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
@@ -130,16 +131,26 @@ func (n *Node) seal(s *session, oid id.Object, b *mobulav1.Block) (*mobulav1.Blo
 	return &mobulav1.Block{Segment: first.Block.Segment, Offset: first.Block.Offset, Size: first.Block.Size}, nil
 }
 
+// giveBack tells a session that the place of a value is free that nobody wants.
+func (n *Node) giveBack(s *session, encoded []byte) {
+	m := &n.scratchValue
+	resetValue(m)
+	if m.UnmarshalVTUnsafe(encoded) == nil && m.GetBlock() != nil {
+		n.send(s, mobulav1.FrameKind_FRAME_KIND_FREED, freedFrame([]segment.Block{blockOf(m.GetBlock())}, false))
+	}
+}
+
 func blockOf(b *mobulav1.Block) segment.Block {
 	return segment.Block{Segment: b.GetSegment(), Offset: b.GetOffset(), Size: b.GetSize()}
 }
 
 // share pins a stored object for a session and sees to it that the session can map its segment. It reports whether the value can be
-// sent; if not the session is about to end.
+// sent; if not the session ends.
 func (n *Node) share(s *session, o *ownership.Object) bool {
 	p, err := n.store.Pin(objectstore.Session(s.id), o.ID)
 	if err != nil {
 		n.log.Error("stored object cannot be shared", "object", o.ID, "session", s.String(), "error", err)
+		s.conn.Fail(err)
 		return false
 	}
 	if !p.Share {
@@ -166,8 +177,16 @@ func (n *Node) share(s *session, o *ownership.Object) bool {
 // storeEffects carries out what the store decided and reports whether there was anything.
 func (n *Node) storeEffects() bool {
 	effects := n.store.Effects()
+	var orphans []objectstore.Effect
 	for _, e := range effects {
+		if e.Kind == objectstore.Orphaned {
+			orphans = append(orphans, e)
+			continue
+		}
 		n.storeEffect(e)
+	}
+	for _, e := range orphans { // after the others, which the answer makes invalid
+		n.store.Shrink(e.Segment, memoryOf(e.Descriptor, e.Length))
 	}
 	if next := n.store.Next(); !next.IsZero() {
 		n.store.timer.Reset(max(0, time.Until(next)))
@@ -203,6 +222,22 @@ func (n *Node) storeEffect(e objectstore.Effect) {
 	default:
 		panic(fmt.Sprintf("invariant: store effect %d", e.Kind))
 	}
+}
+
+// memoryOf returns how many bytes of memory a segment has: its length when that cannot be found out.
+func memoryOf(d objectstore.Descriptor, length uint64) uint64 {
+	f, ok := d.(*os.File)
+	if !ok {
+		return length
+	}
+	info, err := f.Stat() // of a file in memory: it takes a microsecond
+	if err != nil {
+		return length
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Blocks) * 512 // the unit of st_blocks, whatever the file system's
+	}
+	return length
 }
 
 func freedFrame(blocks []segment.Block, giveBack bool) *mobulav1.Freed {

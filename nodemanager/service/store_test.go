@@ -137,21 +137,6 @@ func TestTheFirstCopyOfAResultCounts(t *testing.T) {
 	}
 }
 
-func TestALargeResultOfAnotherJobsActorIsAnErrorNotSilence(t *testing.T) {
-	t.Parallel()
-	w, _, wk, _ := actorWorld(t, named("n", false))
-	other := w.driver()
-	other.send(&mobulav1.Query{Id: 1, Kind: &mobulav1.Query_GetActor{GetActor: &mobulav1.GetActor{Name: "n"}}})
-	found := expect[*mobulav1.Reply](other).GetActor().GetActorId()
-	c := other.submit(other.template(aMethod), func(m *mobulav1.Submit) { m.ActorId = found })
-	e := wk.executes(c)
-	g := wk.room(1 << 20)
-	wk.send(&mobulav1.Done{Handle: e.GetHandle(), RunNs: 1, Results: [][]byte{stored(g, 0)}})
-	if got := other.result(c, 0); got != lost.String() {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestARequestThatNeverFitsIsRefused(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -194,4 +179,43 @@ func TestAnUnpinThatComesTooLateIsNone(t *testing.T) {
 	o := d.put(value("inline"))
 	d.send(&mobulav1.Unpin{ObjectIds: bytes.Repeat(o[:], 3)})
 	d.silence()
+}
+
+func TestWhatAGivenUpTaskMayReadStaysUntilItHasReturned(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(wk *peer, e *mobulav1.Execute, arg id.Object){
+		"and can be held then": func(wk *peer, e *mobulav1.Execute, arg id.Object) {
+			wk.hold(arg)
+			wk.done(e, "too late")
+			wk.get(arg)
+			wk.place(0)
+			wk.release(arg)
+		},
+		"or its process has ended": func(wk *peer, _ *mobulav1.Execute, _ id.Object) { wk.crash() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, func(c *Config) { c.Resources.CPUs = 2 * unit })
+			d := w.driver()
+			g := d.room(1 << 20)
+			arg := d.put(stored(g, 0))
+			f := d.template(aFunction)
+			c, sibling := d.submit(f, refs(arg)), d.submit(f)
+			wk := w.worker()
+			wk.shown(g)
+			e := wk.executes(c)
+			wk.executes(sibling) // keeps the process
+			d.release(arg)
+			d.cancel(c, false)
+			expect[*mobulav1.CancelTask](wk)
+			d.failure(c, cancelled)
+			d.silence() // nothing is freed
+			end(wk, e, arg)
+			if m := expect[*mobulav1.Freed](d); len(m.GetBlocks()) != 1 {
+				t.Errorf("%v", m)
+			}
+			d.goodbye()
+			w.quiescent()
+		})
+	}
 }

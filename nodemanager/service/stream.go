@@ -43,8 +43,13 @@ func (n *Node) onYield(s *session, payload []byte) error {
 	if w == nil {
 		return &wire.ProtocolError{Reason: "frame that only a worker sends"}
 	}
+	before := s.flow.itemBytes
+	if err := n.spendItem(s, m.GetValue()); err != nil {
+		return err
+	}
 	t := n.handles.get(m.GetHandle())
 	if t == nil { // given up
+		n.giveBack(s, m.GetValue())
 		return nil
 	}
 	st := t.stream()
@@ -55,6 +60,8 @@ func (n *Node) onYield(s *session, payload []byte) error {
 		return &wire.ProtocolError{Reason: "item of a task that has no stream"}
 	case m.GetIndex() != st.next:
 		return &wire.ProtocolError{Reason: fmt.Sprintf("item %d in place of %d", m.GetIndex(), st.next)}
+	case before >= s.flow.grantedItemBytes && uint64(m.GetIndex()) > st.consumed+1:
+		return &wire.ProtocolError{Reason: "credit for items overdrawn"}
 	}
 	st.next++
 	return n.yield(s, t, st, m.GetIndex(), m.GetValue())
@@ -111,16 +118,24 @@ func (n *Node) onConsumed(s *session, payload []byte) error {
 	if !ok {
 		return nil
 	}
-	if st := t.stream(); st != nil && m.GetItems() > st.consumed {
-		st.consumed = m.GetItems()
-		n.tellConsumed(t, st)
+	st := t.stream()
+	if st == nil || m.GetItems() <= st.consumed {
+		return nil
 	}
+	if m.GetItems() > uint64(st.yielded) && t.tmpl.options.GetGeneratorBackpressure() > 0 {
+		return nil // its reader waits for the end: what the option says holds all the same
+	}
+	st.consumed = m.GetItems()
+	n.tellConsumed(t, st)
 	return nil
 }
 
-// tellConsumed tells the worker of a task how far its stream was read.
+// tellConsumed tells the worker of a task how far its stream was read, if that is what it may be waiting for.
 func (n *Node) tellConsumed(t *task, st *stream) {
-	if t.handle == 0 || t.unsent || t.tmpl.options.GetGeneratorBackpressure() == 0 {
+	if st.consumed == 0 || t.handle == 0 || t.unsent {
+		return
+	}
+	if t.tmpl.options.GetGeneratorBackpressure() == 0 && (t.worker.session.flow.stalledBy == nil || st.consumed+1 < uint64(st.next)) {
 		return
 	}
 	n.send(t.worker.session, mobulav1.FrameKind_FRAME_KIND_CONSUMED, &mobulav1.Consumed{Handle: t.handle, Items: st.consumed})

@@ -398,14 +398,14 @@ func without(list []*task, t *task) []*task {
 
 // feed grants credit to sessions that waited for room in the job's budget.
 func (n *Node) feed(j *job) {
-	if len(j.starved) == 0 || j.full() {
-		return
+	if len(j.starved) > 0 && !j.full() {
+		starved := j.starved
+		j.starved = nil
+		for _, s := range starved {
+			n.replenish(s)
+		}
 	}
-	starved := j.starved
-	j.starved = nil
-	for _, s := range starved {
-		n.replenish(s)
-	}
+	n.feedStreams(j)
 }
 
 // fail resolves all results of a task that does not run (any more) to an error and finishes it.

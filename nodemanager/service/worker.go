@@ -5,12 +5,16 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/wire"
+	"github.com/mobula-dev/mobula/nodemanager/ownership"
 	"github.com/mobula-dev/mobula/nodemanager/scheduler"
 	"github.com/mobula-dev/mobula/nodemanager/workerpool"
 )
@@ -23,19 +27,22 @@ type worker struct {
 	id        id.Worker
 	job       *job
 	sched     *scheduler.Worker
-	session   *session // nil until it has said hello
-	process   process  // nil until it was started
+	session   *session               // nil until it has said hello, and when that has ended
+	exit      *workerpool.ExitReason // how its process ended, while what it sent before is still being read
+	process   process                // nil until it was started
 	isolated  bool
 	language  mobulav1.Language
 	actors    map[id.Actor]*actor
+	streams   []*task                    // that it runs
 	revoking  map[uint32]*scheduler.Lane // lanes whose Revoke is out
 	zombies   map[uint64]bool            // calls of actors that have ended, which it may still run
 	flying    int                        // tasks that it has and that were not abandoned
 	retired   bool
-	leaving   bool             // it said that it takes nothing more and ends
-	refused   bool             // its session was refused: the job remembers why
-	abandoned map[uint64]*task // tasks that were given up and may still run
-	forced    *task            // the task for whose sake it is killed
+	leaving   bool                           // it said that it takes nothing more and ends
+	refused   bool                           // its session was refused: the job remembers why
+	abandoned map[uint64]*task               // tasks that were given up and may still run
+	reading   map[uint64][]*ownership.Object // what those that were given up may still read, which the node holds until they have returned
+	forced    *task                          // the task for whose sake it is killed
 	started   time.Time
 	ready     bool
 	killed    string // why the node ended it; empty when it did not
@@ -47,7 +54,7 @@ type worker struct {
 // startWorker begins to start a process for the scheduler's worker.
 func (n *Node) startWorker(sw *scheduler.Worker) {
 	j, _ := sw.Job().Record.(*job)
-	w := &worker{job: j, sched: sw, isolated: sw.Kind() == scheduler.Isolated, language: workerLanguage(j, sw.Env()), actors: make(map[id.Actor]*actor), revoking: make(map[uint32]*scheduler.Lane), zombies: make(map[uint64]bool), abandoned: make(map[uint64]*task), started: time.Now()}
+	w := &worker{job: j, sched: sw, isolated: sw.Kind() == scheduler.Isolated, language: workerLanguage(j, sw.Env()), actors: make(map[id.Actor]*actor), revoking: make(map[uint32]*scheduler.Lane), zombies: make(map[uint64]bool), abandoned: make(map[uint64]*task), reading: make(map[uint64][]*ownership.Object), started: time.Now()}
 	_, _ = rand.Read(w.id[:]) // never fails: crypto/rand ends the process instead
 	sw.Record = w
 	n.workers[w.id] = w
@@ -96,20 +103,20 @@ func (n *Node) launch(spec workerpool.Spec) (process, error) {
 
 // processEvent is told by the pool that a process is ready or has ended.
 func (n *Node) processEvent(p process, exit *workerpool.ExitReason) {
-	if exit == nil {
-		n.locked(func() {
-			if n.builders.running[p.Worker()] == nil {
-				n.aside(func() { n.welcomeWorker(p) })
-			}
-		})
-		return
-	}
 	n.locked(func() {
-		if e := n.builders.running[p.Worker()]; e != nil {
+		e, w := n.builders.running[p.Worker()], n.workers[p.Worker()]
+		switch {
+		case exit == nil && e == nil:
+			n.aside(func() { n.welcomeWorker(p) })
+		case exit == nil: // a builder says nothing on its connection
+		case e != nil:
+			_ = p.Conn().Close() // nothing was sent on it
 			n.builderEnded(e, *exit)
-			return
+		case w != nil && w.session != nil:
+			w.exit = exit // what it sent last is read first: sessionEnded goes on
+		default:
+			n.workerEnded(p.Worker(), *exit)
 		}
-		n.workerEnded(p.Worker(), *exit)
 	})
 }
 
@@ -122,6 +129,7 @@ func (n *Node) welcomeWorker(p process) {
 	}
 	n.mu.Unlock()
 	if w == nil {
+		_ = p.Conn().Close() // it has ended already
 		return
 	}
 	if err := n.handshake(p.Conn(), w); err != nil && !errors.Is(err, context.Canceled) {
@@ -179,6 +187,9 @@ func (n *Node) workerEnded(wid id.Worker, exit workerpool.ExitReason) {
 		n.crashed(a, cause)
 	}
 	clear(w.actors)
+	for _, handle := range slices.Sorted(maps.Keys(w.reading)) {
+		n.hasReturned(w, handle)
+	}
 	n.collectCircles(w.job)
 }
 
@@ -285,7 +296,7 @@ func (n *Node) resend(t *task) {
 
 // crashOf is the outcome of a task whose process died and that may not run again.
 func (n *Node) crashOf(t *task, cause *mobulav1.ErrorValue, alone bool) *mobulav1.ErrorValue {
-	e := cause.CloneVT()
+	e := proto.CloneOf(cause)
 	who := "while it ran " + t.tmpl.name
 	if !alone {
 		who = "while it ran " + t.tmpl.name + " beside other tasks, any of which may be the cause"

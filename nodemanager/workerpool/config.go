@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/internal/logdir"
 	"github.com/mobula-dev/mobula/internal/takeover"
 	"github.com/mobula-dev/mobula/internal/takeover/guard"
 )
@@ -23,6 +24,8 @@ type Config struct {
 	Notify func(Event)
 	// Log receives the workers' output. Nil drops it, after it went to the files.
 	Log LogSink
+	// Logs is where the output is kept; nil keeps none. It stays the caller's, and open until the pool is closed.
+	Logs *logdir.Dir
 	// Logger is where the pool reports its own troubles; nil means slog.Default().
 	Logger *slog.Logger
 	// ProcessesMax bounds the processes alive at a time; 0 means 512.
@@ -53,8 +56,6 @@ type OutputLimits struct {
 	// BytesPerSecond and BurstBytes are what is passed on, counting each line as its bytes and 64 more. What exceeds it is dropped and counted.
 	// 0 means 2 MiB and 8 MiB.
 	BytesPerSecond, BurstBytes int64
-	// FileBytesMax is the size at which a log file becomes the old one, which it replaces; 0 means 16 MiB.
-	FileBytesMax int64
 }
 
 // LogSink receives one line of a worker's output, without its end. It must not block, and the line is only valid during the call. It is called from
@@ -94,8 +95,8 @@ type Spec struct {
 	Env map[string]string
 	// Dir is the working directory; empty means this process's.
 	Dir string
-	// LogDir is where the output is written, as WORKER.out and WORKER.err; empty means nowhere.
-	LogDir string
+	// LogName begins the names of the files in which the output is kept, NAME-WORKER-PID.out and .err; empty means none.
+	LogName string
 	// Socket and Settings are handed on in the worker's role; see takeover.Role.
 	Socket   string
 	Settings map[string]string
@@ -138,7 +139,7 @@ func (c Config) complete() (Config, error) {
 	}
 	numbers := []int64{
 		int64(c.ProcessesMax), int64(c.TakeoverTimeout), int64(c.CloseTimeout), int64(c.HealthyAfter),
-		int64(c.Output.LineBytesMax), c.Output.BytesPerSecond, c.Output.BurstBytes, c.Output.FileBytesMax,
+		int64(c.Output.LineBytesMax), c.Output.BytesPerSecond, c.Output.BurstBytes,
 	}
 	if slices.Min(numbers) < 0 {
 		return c, errors.New("configure worker pool: a limit is negative")
@@ -166,7 +167,6 @@ func (l OutputLimits) complete() OutputLimits {
 	orDefault(&l.LineBytesMax, 16<<10)
 	orDefault(&l.BytesPerSecond, 2<<20)
 	orDefault(&l.BurstBytes, 8<<20)
-	orDefault(&l.FileBytesMax, 16<<20)
 	return l
 }
 

@@ -52,8 +52,13 @@ func fork(p program, dying bool) (pid int, err error) {
 // them with the pipe for errors, to the numbers just above the highest one, and then down to their places.
 func dupAbove(f *os.File, highest int) (*os.File, error) {
 	const room = 16
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, highest+room)
-	if err != nil {
+	fd, err := -1, error(nil)
+	raw, failed := f.SyscallConn()
+	if failed == nil {
+		// The job that the executable belongs to may end, and close it, meanwhile.
+		failed = raw.Control(func(of uintptr) { fd, err = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, highest+room) })
+	}
+	if err = errors.Join(failed, err); err != nil {
 		return nil, fmt.Errorf("duplicate descriptor of executable: %w", err)
 	}
 	return os.NewFile(uintptr(fd), "executable"), nil

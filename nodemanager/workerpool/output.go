@@ -2,10 +2,16 @@ package workerpool
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/mobula-dev/mobula/internal/logdir"
 )
 
 const (
@@ -23,10 +29,14 @@ const (
 type capture struct {
 	limits OutputLimits
 	emit   func(line []byte) // to the log sink
-	file   *logFile          // nil when there is none
+	file   *logdir.File      // nil when there is none
 	warn   func(error)       // called for the first failure of the file
 	tail   *tail
 	bucket bucket
+
+	source source // who writes now
+	told   string // who wrote what the sink got last
+	noted  source // who wrote what the file got last
 
 	partial []byte // the line that has not ended, up to LineBytesMax
 	cut     int64  // bytes of it beyond that
@@ -100,6 +110,12 @@ func (c *capture) skip(chunk []byte) []byte {
 	}
 	gone := chunk[:keep+1]
 	c.tailCrash(gone)
+	if bytes.IndexByte(gone, sourceMark[0]) >= 0 { // which is quick
+		if i := bytes.LastIndex(gone, sourceMark); i >= 0 {
+			line, _, _ := bytes.Cut(gone[i:], []byte{'\n'})
+			c.source = sourceOf(line)
+		}
+	}
 	c.droppedLines += int64(bytes.Count(gone, []byte{'\n'}))
 	c.droppedBytes += int64(len(gone)+len(c.partial)) + c.cut
 	c.partial, c.cut = c.partial[:0], 0
@@ -139,20 +155,33 @@ func (c *capture) endLine(now time.Time) {
 	c.partial, c.cut = c.partial[:0], 0
 }
 
-// sourceMark begins a line in which a worker says who writes what follows: such lines are for the log sink, not for people.
+// sourceMark begins a line in which a worker says who writes what follows: its name, and after a separator the task's id. Such lines are not for people.
 var sourceMark = []byte("\x1e\x1emobula-source ")
+
+// source is who writes on a stream.
+type source struct {
+	name string // a function, an actor class
+	task string // in hexadecimal; empty when the worker does not say
+}
+
+// sourceOf reads a line that begins with sourceMark.
+func sourceOf(line []byte) source {
+	name, task, _ := strings.Cut(string(line[len(sourceMark):]), "\x1f")
+	if _, err := hex.DecodeString(task); err != nil {
+		task = ""
+	}
+	return source{name: name, task: task}
+}
 
 // line hands on one line, or drops it.
 func (c *capture) line(b []byte, cut int64, now time.Time) {
 	if bytes.HasPrefix(b, sourceMark) && cut == 0 {
-		if !now.Before(c.mutedUntil) {
-			c.emit(b)
-		}
+		c.source = sourceOf(b)
 		return
 	}
 	size := int64(len(b)) + cut
 	if cut > 0 {
-		b = fmt.Appendf(b, " … [%d bytes cut]", cut) // b is c.partial, whose memory is ours.
+		b = fmt.Appendf(wholeRunes(b), " … [%d bytes cut]", cut) // b is c.partial, whose memory is ours.
 	}
 	c.tail.add(b)
 	if c.notice(now) && c.bucket.take(size+lineCost, now) {
@@ -164,6 +193,19 @@ func (c *capture) line(b []byte, cut int64, now time.Time) {
 	}
 	c.droppedLines++
 	c.droppedBytes += size + 1
+}
+
+// wholeRunes takes the beginning of a character off the end of a line that was cut inside it.
+func wholeRunes(b []byte) []byte {
+	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
+		if end := b[len(b)-i:]; utf8.RuneStart(end[0]) {
+			if !utf8.FullRune(end) {
+				return b[:len(b)-i]
+			}
+			break
+		}
+	}
+	return b
 }
 
 // notice says what was dropped, if anything was. It is false while the stream is muted.
@@ -188,10 +230,19 @@ func (c *capture) putNotice() {
 }
 
 func (c *capture) put(line []byte) {
-	c.emit(line)
-	if c.file != nil {
-		c.batch = append(append(c.batch, line...), '\n')
+	if c.told != c.source.name {
+		c.told = c.source.name
+		c.emit(append(slices.Clone(sourceMark), c.told...))
 	}
+	c.emit(line)
+	if c.file == nil {
+		return
+	}
+	if c.noted != c.source {
+		c.noted = c.source
+		c.batch = append(c.batch, logdir.TaskMark(c.source.task, c.source.name)...)
+	}
+	c.batch = append(append(c.batch, line...), '\n')
 }
 
 // flush writes what a chunk has yielded to the file. A file that cannot be written is not worth stopping for: the disk may have room again later.
@@ -199,9 +250,12 @@ func (c *capture) flush() {
 	if len(c.batch) == 0 {
 		return
 	}
-	if err := c.file.write(c.batch); err != nil && !c.fileFailed {
+	if _, err := c.file.Write(c.batch); err != nil && !c.fileFailed {
 		c.fileFailed = true
 		c.warn(err)
+	}
+	if c.noted != (source{}) {
+		c.file.SetMark(logdir.TaskMark(c.noted.task, c.noted.name))
 	}
 	c.batch = c.batch[:0]
 }
@@ -218,7 +272,7 @@ func (c *capture) finish(now time.Time) {
 	if c.file == nil {
 		return
 	}
-	if err := c.file.close(); err != nil && !c.fileFailed {
+	if err := c.file.Close(); err != nil && !c.fileFailed {
 		c.warn(err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/mobula-dev/mobula/internal/logdir"
 	"github.com/mobula-dev/mobula/internal/takeover/guard"
 )
 
@@ -159,10 +159,14 @@ func churn() facts {
 	check(warm.exe.Close())
 	f := facts{FilesBefore: openFiles(), GoroutinesBefore: settledGoroutines(0)}
 	p := openOwner()
+	dir, err := os.MkdirTemp("", "mobula-logs-")
+	check(err)
+	p.cfg.Logs, err = logdir.Open(dir, logdir.Limits{})
+	check(err)
 	for range 3 {
 		clean, crash, sleep := p.spec("clean"), p.spec("exit", "code", "3"), p.spec("sleep")
 		for _, s := range []Spec{clean, crash, sleep} {
-			s.LogDir = os.TempDir()
+			s.LogName = "worker"
 			pr, err := p.Start(context.Background(), s)
 			check(err)
 			p.ready(pr)
@@ -170,28 +174,24 @@ func churn() facts {
 				check(p.Kill(pr.Worker(), CauseIdle))
 			}
 			p.exit(pr)
-			check(removeLogs(s))
+			check(pr.Conn().Close())
 		}
 	}
+	var last []*Process
 	for range 4 { // Left to Close, with subprocesses.
-		p.family("wild", "yes")
+		pr, _ := p.family("wild", "yes")
+		last = append(last, pr)
 	}
-	p.spawn("sleep") // Perhaps not ready yet.
+	last = append(last, p.spawn("sleep")) // Perhaps not ready yet.
 	f.CloseTook = timed(p.Close)
+	for _, pr := range last {
+		_ = pr.Conn().Close() // The pool closed it where the process was not ready.
+	}
+	check(os.RemoveAll(dir))
 	check(p.exe.Close())
 	f.Children = childrenOf(os.Getpid())
 	f.Files, f.Now = openFiles(), settledGoroutines(f.GoroutinesBefore)
 	return f
-}
-
-func removeLogs(s Spec) error {
-	for _, stream := range []Stream{Stdout, Stderr} {
-		err := os.Remove(filepath.Join(s.LogDir, s.Worker.String()+"."+stream.String()))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }
 
 func openFiles() int {

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/internal/logdir"
 	"github.com/mobula-dev/mobula/internal/takeover"
 	"github.com/mobula-dev/mobula/internal/takeover/guard"
 )
@@ -41,11 +42,11 @@ func TestWorkerSeesOnlyWhatItIsGiven(t *testing.T) {
 	s.Env["HOME"] = "/nowhere"
 	pr := p.startSpec(s)
 	p.ready(pr)
-	var v view
-	hear(t, pr, &v)
 	if r := p.exit(pr); r.Kind != Clean {
 		t.Error(r)
 	}
+	var v view
+	hear(t, pr, &v) // what it said last can be read when it has ended
 
 	if !slices.Equal(v.Args, s.Args) || v.Dir != s.Dir || v.Stdin != 0 {
 		t.Errorf("arguments %q, directory %q, %d bytes of input", v.Args, v.Dir, v.Stdin)
@@ -445,9 +446,10 @@ func TestFloodOfOutputIsDroppedAndCounted(t *testing.T) {
 	const lines = 2_000_000 // 200 MB
 	var mu sync.Mutex
 	var passed, bytesPassed, dropped int
-	dir := t.TempDir()
+	logs := openLogs(t, logdir.Limits{FileBytes: 128 << 10})
 	p := open(t, Config{
-		Output: OutputLimits{BytesPerSecond: 256 << 10, BurstBytes: 1 << 20, FileBytesMax: 128 << 10},
+		Logs:   logs,
+		Output: OutputLimits{BytesPerSecond: 256 << 10, BurstBytes: 1 << 20},
 		Log: func(_ id.Worker, _ Stream, line []byte) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -463,7 +465,7 @@ func TestFloodOfOutputIsDroppedAndCounted(t *testing.T) {
 		},
 	})
 	s := p.spec("flood", "lines", fmt.Sprint(lines))
-	s.LogDir = dir
+	s.LogName = "worker"
 	begun := time.Now()
 	flooder := p.startSpec(s)
 	p.ready(flooder)
@@ -479,16 +481,12 @@ func TestFloodOfOutputIsDroppedAndCounted(t *testing.T) {
 		t.Errorf("%d bytes passed in %v, want at most %d", bytesPassed, took, most)
 	}
 	var onDisk int64
-	files, err := os.ReadDir(dir)
+	files, err := logs.List(LogName("worker", s.Worker, flooder.PID(), Stdout) + "*")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		info, err := f.Info()
-		if err != nil {
-			t.Fatal(err)
-		}
-		onDisk += info.Size()
+		onDisk += f.Size
 	}
 	if len(files) != 2 || onDisk > 2*(128+70)<<10 { // A write may exceed the limit by one read.
 		t.Errorf("%d files with %d bytes, want two of 128 KiB", len(files), onDisk)

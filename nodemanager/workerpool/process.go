@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -63,8 +62,9 @@ func (pr *Process) Started() time.Time { return pr.started }
 // Secret is what the worker presents when it opens its session.
 func (pr *Process) Secret() takeover.Secret { return pr.starter.Secret() }
 
-// Conn is the connection to the worker on its role descriptor. From the Ready event on it is free for a session. The pool closes it when the worker has ended;
-// closing it earlier tells the worker that its node has gone.
+// Conn is the connection to the worker on its role descriptor. From the Ready event on it is its receiver's, who closes it: when the worker
+// has ended the pool only ends its reading side, so that what the worker sent last can be read. Closing it earlier tells the worker that its
+// node has gone.
 func (pr *Process) Conn() *net.UnixConn { return pr.starter.Conn() }
 
 // launch starts the process and begins to read its output.
@@ -128,7 +128,7 @@ func (p *Pool) bear(spec Spec, kind takeover.Kind, start func(*Process, [2]*os.F
 	if pr.pid == 0 { // Once the process exists, a descriptor that did not close well is no reason to end it.
 		return nil, errors.Join(err, closeAll(pr.outputs[:]), starter.Close())
 	}
-	p.capture(pr, spec.LogDir, kind)
+	p.capture(pr, spec.LogName, kind)
 	return pr, nil
 }
 
@@ -176,7 +176,7 @@ func (p *Pool) fork(ctx context.Context, pr *Process, spec Spec, writers [2]*os.
 }
 
 // capture starts the goroutines that read the worker's output. They end with its end.
-func (p *Pool) capture(pr *Process, logDir string, kind takeover.Kind) {
+func (p *Pool) capture(pr *Process, logName string, kind takeover.Kind) {
 	for i, stream := range []Stream{Stdout, Stderr} {
 		emit := func(line []byte) { p.log(pr.worker, stream, line) }
 		if kind == takeover.KindZygote {
@@ -191,11 +191,16 @@ func (p *Pool) capture(pr *Process, logDir string, kind takeover.Kind) {
 				p.cfg.Logger.Warn("worker output is missing from its log file", "worker", pr.worker, "stream", stream, "error", err)
 			},
 		}
-		if logDir != "" {
-			c.file = &logFile{path: filepath.Join(logDir, fmt.Sprintf("%v.%v", pr.worker, stream)), limit: p.cfg.Output.FileBytesMax}
+		if logName != "" && p.cfg.Logs != nil {
+			c.file = p.cfg.Logs.Create(LogName(logName, pr.worker, pr.pid, stream))
 		}
 		pr.copying.Go(func() { c.run(pr.outputs[i]) })
 	}
+}
+
+// LogName returns the name of the file that has the output of a worker: kind is that of its Spec.
+func LogName(kind string, worker id.Worker, pid int, stream Stream) string {
+	return fmt.Sprintf("%s-%v-%d.%v", kind, worker, pid, stream)
 }
 
 // supervise follows the process to its end and returns the reason. ready is called at most once, before it returns.
@@ -266,9 +271,7 @@ func (p *Pool) bury(pr *Process, reap func() (unix.WaitStatus, error), e ending)
 		p.guard.remove(pr.pid)
 	}
 	status, err := pr.reap(p.children, reap)
-	if closeErr := pr.starter.Close(); closeErr != nil {
-		p.cfg.Logger.Warn("close connection of ended worker", "worker", pr.worker, "error", closeErr)
-	}
+	pr.disconnect(e.takeoverErr == nil)
 	var r ExitReason
 	if err != nil {
 		p.cfg.Logger.Error("the exit status of a worker was lost: does other code of this process wait for children?", "worker", pr.worker, "error", err)
@@ -279,6 +282,15 @@ func (p *Pool) bury(pr *Process, reap func() (unix.WaitStatus, error), e ending)
 	}
 	r.LastLines, r.Started, r.Ended = pr.tail.lines(), pr.started, ended
 	return r
+}
+
+// disconnect ends the connection of a process that has ended; one that took over left it to somebody else to close.
+func (pr *Process) disconnect(tookOver bool) {
+	if tookOver {
+		_ = pr.Conn().CloseRead() // it may be closed
+	} else {
+		_ = pr.starter.Close() // nothing was sent on it
+	}
 }
 
 // drain waits until the output has been read to its end.

@@ -11,12 +11,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/mobula-dev/mobula/internal/id"
+	"github.com/mobula-dev/mobula/internal/logdir"
 	"github.com/mobula-dev/mobula/internal/takeover"
 	"github.com/mobula-dev/mobula/internal/takeover/guard"
 )
@@ -221,58 +223,70 @@ func TestHeadOfACrashReportSurvivesAFlood(t *testing.T) {
 	}
 }
 
-func TestLogFileKeepsTheNewestOutput(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "w.out")
-	l := &logFile{path: path, limit: 100}
-	if err := l.close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a file that nobody wrote to exists: %v", err)
-	}
-	for i := range 50 {
-		if err := l.write(fmt.Appendf(nil, "line %03d\n", i)); err != nil {
-			t.Fatal(err)
-		}
-		if i == 25 { // As after a restart with the same name.
-			if err := l.close(); err != nil {
-				t.Fatal(err)
-			}
-			l = &logFile{path: path, limit: 100}
-		}
-	}
-	if err := l.close(); err != nil {
-		t.Fatal(err)
-	}
-	newest, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	old, err := os.ReadFile(path + ".1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.HasSuffix(string(newest), "line 049\n") || len(newest) > 100 || len(old) > 100 || len(old) < 90 {
-		t.Errorf("files hold %q and %q", old, newest)
-	}
-}
-
 func TestBrokenLogFileIsReportedOnceAndStopsNothing(t *testing.T) {
 	t.Parallel()
-	var warned, emitted int
-	limits := OutputLimits{}.complete()
-	c := &capture{
-		limits: limits, tail: new(tail), bucket: newBucket(limits.BytesPerSecond, limits.BurstBytes, epoch),
-		emit: func([]byte) { emitted++ }, warn: func(error) { warned++ },
-		file: &logFile{path: filepath.Join(t.TempDir(), "missing", "w.out"), limit: 100},
+	logs := openLogs(t, logdir.Limits{})
+	if err := os.RemoveAll(logs.Path()); err != nil {
+		t.Fatal(err)
 	}
+	var warned, emitted int
+	c := newCapture(func([]byte) { emitted++ })
+	c.file, c.warn = logs.Create("w.out"), func(error) { warned++ }
 	for range 10 {
 		c.feed([]byte("line\n"), epoch)
 	}
 	c.finish(epoch)
 	if warned != 1 || emitted != 10 {
 		t.Errorf("warned %d times, emitted %d lines, want 1 and 10", warned, emitted)
+	}
+}
+
+func newCapture(emit func([]byte)) *capture {
+	limits := OutputLimits{}.complete()
+	return &capture{limits: limits, tail: new(tail), bucket: newBucket(limits.BytesPerSecond, limits.BurstBytes, epoch), emit: emit}
+}
+
+func openLogs(t *testing.T, limits logdir.Limits) *logdir.Dir {
+	t.Helper()
+	logs, err := logdir.Open(filepath.Join(t.TempDir(), "logs"), limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return logs
+}
+
+func TestTheSinkHearsOfWritersAndTheFileOfTasks(t *testing.T) {
+	t.Parallel()
+	logs := openLogs(t, logdir.Limits{})
+	var emitted []string
+	c := newCapture(func(line []byte) { emitted = append(emitted, string(line)) })
+	c.file = logs.Create("w.out")
+	const mark = "\x1e\x1emobula-source "
+	one, two := strings.Repeat("01", 16), strings.Repeat("02", 16)
+	c.feed([]byte("before\n"+mark+"f\x1f"+one+"\nof one\n"+mark+"f\x1f"+two+"\nof two\n"+mark+"\nafter\n"+mark+"g\x1fnot hex\n"), epoch)
+	c.feed([]byte("of g\n"), epoch)
+	c.finish(epoch)
+	if want := []string{"before", mark + "f", "of one", "of two", mark, "after", mark + "g", "of g"}; !slices.Equal(emitted, want) {
+		t.Errorf("the sink got %q, want %q", emitted, want)
+	}
+	for task, want := range map[string]string{"": "before\nof one\nof two\nafter\nof g\n", one: "of one\n", two: "of two\n"} {
+		p, err := logs.Read(logdir.Query{Name: "w.out", Task: task, Tail: -1})
+		if err != nil || string(p.Data) != want {
+			t.Errorf("task %q: %q, %v, want %q", task, p.Data, err, want)
+		}
+	}
+}
+
+func TestALineIsNotCutInsideACharacter(t *testing.T) {
+	t.Parallel()
+	for length := range 12 {
+		var got []byte
+		c := newCapture(func(line []byte) { got = bytes.Clone(line) })
+		c.limits.LineBytesMax = length
+		c.feed([]byte("aé€😀aé€😀\n"), epoch)
+		if !utf8.Valid(got) || !bytes.Contains(got, []byte("bytes cut")) {
+			t.Errorf("cut at %d bytes: %q", length, got)
+		}
 	}
 }
 

@@ -142,7 +142,7 @@ func (p *Pool) hatch(spec Spec) (*zygote, error) {
 // raise is the goroutine of one zygote, from its start to its end.
 func (p *Pool) raise(n *nest, z *zygote, spec Spec) {
 	defer p.follows.Done()
-	spec.Worker, spec.LogDir = z.worker, ""
+	spec.Worker, spec.LogName = z.worker, ""
 	pr, err := p.exec(context.Background(), spec, takeover.KindZygote)
 	if err != nil {
 		p.fell(n, z, ExitReason{}, fmt.Errorf("start zygote: %w", err))
@@ -166,7 +166,8 @@ func (p *Pool) raise(n *nest, z *zygote, spec Spec) {
 		z.rest()
 		close(z.up)
 	})
-	reading.Wait() // Its connection was closed.
+	reading.Wait()         // The reading side of its connection was ended.
+	_ = pr.starter.Close() // Its end is what counts.
 	var failed error
 	if !up {
 		failed = &ZygoteError{Reason: reason}

@@ -23,7 +23,7 @@ import (
 // envPython names the directory of the test's Python modules, for an owner process.
 const envPython = "WORKERPOOL_TEST_PYTHON"
 
-// fakeWorker stands for mobula._worker.
+// fakeWorker stands for mobula._worker_process.
 const fakeWorker = `
 import json, os, random, signal, subprocess, sys, threading
 
@@ -99,7 +99,7 @@ func pythonHome(t *testing.T) (python, home string) {
 		}
 		write(filepath.Join("mobula", name), string(content))
 	}
-	write("mobula/_worker.py", fakeWorker)
+	write("mobula/_worker_process.py", fakeWorker)
 	write("mobula/__init__.py", "import os, threading, time\nif 'TEST_THREAD' in os.environ:\n    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n")
 	for _, name := range []string{"mobula/_errors.py", "mobula/_session.py", "mobula/_gen/__init__.py", "mobula/_gen/session_pb2.py", "cloudpickle.py"} {
 		write(name, "")

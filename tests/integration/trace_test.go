@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,14 +109,29 @@ submit work.Depth
 			t.Errorf("span %q is of trace %s, made by the %v, and says %q; want trace %s and the %s",
 				s.Name, s.TraceID, s.Resource["mobula.role"], s.Message, root.TraceID, role)
 		}
-		if s.Attributes["mobula.task.id"] == nil || s.Attributes["mobula.function"] == nil {
-			t.Errorf("span %q lacks its task or function: %v", s.Name, s.Attributes)
+		for _, key := range [][]string{
+			{"mobula.call_site", "submit", "queue"}, {"mobula.queue_ns", "queue", "run"}, {"mobula.worker.id", "queue", "run"}, {"mobula.attempt", "queue", "run"},
+			{"mobula.task.id"}, {"mobula.function"}, {"mobula.job.id"}, {"mobula.node.id"},
+		} {
+			op, _, _ := strings.Cut(s.Name, " ")
+			if s.Attributes[key[0]] == nil && (len(key) == 1 || slices.Contains(key[1:], op)) {
+				t.Errorf("span %q lacks %s: %v", s.Name, key[0], s.Attributes)
+			}
+		}
+		if s.Attributes["mobula.job.id"] != root.Attributes["mobula.job.id"] {
+			t.Errorf("span %q is of another job than the root", s.Name)
 		}
 	}
 	if path[0].Resource["process.pid"] != int64(driver) || path[2].Resource["process.pid"] != int64(worker) || path[1].Resource["service.name"] != "mobula" {
 		t.Errorf("the resources are %v, %v and %v", path[0].Resource, path[1].Resource, path[2].Resource)
 	}
 	submit, queue, run := path[0], path[1], path[2]
+	if site, _ := submit.Attributes["mobula.call_site"].(string); !strings.Contains(site, "trace_test.go:") || site != queue.Attributes["mobula.call_site"] {
+		t.Errorf("the call was at %v, it queued for that at %v", site, queue.Attributes["mobula.call_site"])
+	}
+	if queue.Attributes["mobula.worker.id"] != run.Attributes["mobula.worker.id"] || queue.Attributes["mobula.queue_ns"] != run.Attributes["mobula.queue_ns"] {
+		t.Errorf("the queue says %v, the run %v", queue.Attributes, run.Attributes)
+	}
 	for _, c := range []struct {
 		what          string
 		before, after time.Time

@@ -21,6 +21,7 @@ import (
 
 	"github.com/mobula-dev/mobula/clients/go/mobula/internal/core"
 	"github.com/mobula-dev/mobula/clients/go/mobula/internal/session"
+	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/takeover"
 	"github.com/mobula-dev/mobula/internal/telemetry"
 )
@@ -143,7 +144,8 @@ func connect(ctx context.Context, c *initConfig) (*core.Runtime, func(context.Co
 	if err != nil {
 		return nil, nil, err
 	}
-	tracer, err := telemetry.Open(ctx, telemetry.Config{Role: "driver", UseGlobal: true})
+	node, _ := id.FromBytes[id.Node](s.Welcome().GetNodeId()) // zero when it does not say
+	tracer, err := telemetry.Open(ctx, telemetry.Config{Role: "driver", UseGlobal: true, NodeID: node, JobID: s.Job()})
 	if err != nil && !c.quiet {
 		core.Warn("tracing is off: " + err.Error())
 	}

@@ -53,7 +53,7 @@ func runWorker(child *takeover.Child) error {
 		return err
 	}
 	ctx := context.Background()
-	tracer, err := telemetry.Open(ctx, telemetry.Config{Role: "worker", InstallGlobal: true, NodeID: child.Node})
+	tracer, err := telemetry.Open(ctx, telemetry.Config{Role: "worker", InstallGlobal: true, NodeID: child.Node, JobID: child.Job, WorkerID: child.Worker})
 	if err != nil {
 		core.Warn("tracing is off: " + err.Error())
 	}

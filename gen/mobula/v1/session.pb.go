@@ -908,9 +908,11 @@ type Welcome struct {
 	// Address by which others reach this node.
 	Address string `protobuf:"bytes,10,opt,name=address,proto3" json:"address,omitempty"`
 	// Process id of the node manager.
-	NodePid       int32 `protobuf:"varint,11,opt,name=node_pid,json=nodePid,proto3" json:"node_pid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NodePid int32 `protobuf:"varint,11,opt,name=node_pid,json=nodePid,proto3" json:"node_pid,omitempty"`
+	// To a worker: bytes of items of streams that it may yield before more credit comes; 0 is as many as it likes.
+	ItemCreditBytes uint64 `protobuf:"varint,12,opt,name=item_credit_bytes,json=itemCreditBytes,proto3" json:"item_credit_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -1016,6 +1018,13 @@ func (x *Welcome) GetAddress() string {
 func (x *Welcome) GetNodePid() int32 {
 	if x != nil {
 		return x.NodePid
+	}
+	return 0
+}
+
+func (x *Welcome) GetItemCreditBytes() uint64 {
+	if x != nil {
+		return x.ItemCreditBytes
 	}
 	return 0
 }
@@ -1651,7 +1660,9 @@ type Credit struct {
 	// Bytes of Submit and Put (to a client) or of results (to the node) that may have been sent in all.
 	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// Number of Submit and Put frames that may have been sent in all; not used towards the node.
-	Count         uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	Count uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	// To a worker: bytes of items of streams that it may have yielded in all; 0 when nothing is said of that.
+	ItemBytes     uint64 `protobuf:"varint,4,opt,name=item_bytes,json=itemBytes,proto3" json:"item_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1703,6 +1714,13 @@ func (x *Credit) GetBytes() uint64 {
 func (x *Credit) GetCount() uint64 {
 	if x != nil {
 		return x.Count
+	}
+	return 0
+}
+
+func (x *Credit) GetItemBytes() uint64 {
+	if x != nil {
+		return x.ItemBytes
 	}
 	return 0
 }
@@ -3475,7 +3493,7 @@ type Execute struct {
 	Keywords []string `protobuf:"bytes,15,rep,name=keywords,proto3" json:"keywords,omitempty"`
 	// Whether ids of children are derived (the task may run again) or drawn from the root.
 	MayRunAgain bool `protobuf:"varint,16,opt,name=may_run_again,json=mayRunAgain,proto3" json:"may_run_again,omitempty"`
-	// Nanoseconds that the task waited at the node, for the trace.
+	// Nanoseconds that the task waited at the node from when its arguments were there, for the trace; at least 1.
 	QueuedNs      int64 `protobuf:"varint,17,opt,name=queued_ns,json=queuedNs,proto3" json:"queued_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3796,12 +3814,13 @@ func (x *Yield) GetValue() []byte {
 	return nil
 }
 
-// Consumed says how far a stream with generator_backpressure was read. The producer pauses when it is as many items ahead as that option says.
+// Consumed says how far a stream was read. The producer of one with generator_backpressure pauses when it is as many items ahead as that option
+// says. Any producer may give the item after the one that was read last, credit or not.
 type Consumed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The stream, object 0 of its task, 20 bytes; from a client.
 	ObjectId []byte `protobuf:"bytes,1,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
-	// Items that were read in all.
+	// Items that were read in all; more than there are when the reader waits for the end of the stream.
 	Items uint64 `protobuf:"varint,2,opt,name=items,proto3" json:"items,omitempty"`
 	// The node's number of the task; to a worker.
 	Handle        uint64 `protobuf:"varint,3,opt,name=handle,proto3" json:"handle,omitempty"`
@@ -4256,7 +4275,7 @@ const file_mobula_v1_session_proto_rawDesc = "" +
 	"\tjob_bytes\x18\a \x01(\x04R\bjobBytes\x12\x1b\n" +
 	"\tjob_tasks\x18\b \x01(\x04R\bjobTasks\x12\x1f\n" +
 	"\vstore_bytes\x18\t \x01(\x04R\n" +
-	"storeBytes\"\xcb\x02\n" +
+	"storeBytes\"\xf7\x02\n" +
 	"\aWelcome\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\fR\x06nodeId\x12\x1d\n" +
 	"\n" +
@@ -4270,7 +4289,8 @@ const file_mobula_v1_session_proto_rawDesc = "" +
 	"\tnamespace\x18\t \x01(\tR\tnamespace\x12\x18\n" +
 	"\aaddress\x18\n" +
 	" \x01(\tR\aaddress\x12\x19\n" +
-	"\bnode_pid\x18\v \x01(\x05R\anodePid\"6\n" +
+	"\bnode_pid\x18\v \x01(\x05R\anodePid\x12*\n" +
+	"\x11item_credit_bytes\x18\f \x01(\x04R\x0fitemCreditBytes\"6\n" +
 	"\aRefused\x12+\n" +
 	"\x05error\x18\x01 \x01(\v2\x15.mobula.v1.ErrorValueR\x05error\"!\n" +
 	"\aGoodbye\x12\x16\n" +
@@ -4317,11 +4337,13 @@ const file_mobula_v1_session_proto_rawDesc = "" +
 	"\tKillActor\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\x12\x1d\n" +
 	"\n" +
-	"no_restart\x18\x02 \x01(\bR\tnoRestart\"J\n" +
+	"no_restart\x18\x02 \x01(\bR\tnoRestart\"i\n" +
 	"\x06Credit\x12\x14\n" +
 	"\x05acked\x18\x01 \x01(\x04R\x05acked\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x04R\x05count\"\x81\x01\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\x12\x1d\n" +
+	"\n" +
+	"item_bytes\x18\x04 \x01(\x04R\titemBytes\"\x81\x01\n" +
 	"\x06Result\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x1b\n" +

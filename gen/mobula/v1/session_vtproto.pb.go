@@ -7,7 +7,6 @@ package mobulav1
 import (
 	fmt "fmt"
 	protohelpers "github.com/planetscale/vtprotobuf/protohelpers"
-	proto "google.golang.org/protobuf/proto"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	io "io"
 	unsafe "unsafe"
@@ -19,1356 +18,6 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
-
-func (m *FunctionInfo) CloneVT() *FunctionInfo {
-	if m == nil {
-		return (*FunctionInfo)(nil)
-	}
-	r := new(FunctionInfo)
-	r.Name = m.Name
-	r.Fingerprint = m.Fingerprint
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *FunctionInfo) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Hello) CloneVT() *Hello {
-	if m == nil {
-		return (*Hello)(nil)
-	}
-	r := new(Hello)
-	r.ProtocolVersion = m.ProtocolVersion
-	r.Build = m.Build
-	r.Role = m.Role
-	r.Pid = m.Pid
-	r.Language = m.Language
-	r.LanguageVersion = m.LanguageVersion
-	r.Program = m.Program
-	r.Namespace = m.Namespace
-	r.ResultCreditBytes = m.ResultCreditBytes
-	r.HasExecutable = m.HasExecutable
-	r.WorkingDir = m.WorkingDir
-	r.OwnsNode = m.OwnsNode
-	r.WantsLogs = m.WantsLogs
-	if rhs := m.Secret; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.Secret = tmpBytes
-	}
-	if rhs := m.Functions; rhs != nil {
-		tmpContainer := make([]*FunctionInfo, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v.CloneVT()
-		}
-		r.Functions = tmpContainer
-	}
-	if rhs := m.WorkerArgs; rhs != nil {
-		tmpContainer := make([]string, len(rhs))
-		copy(tmpContainer, rhs)
-		r.WorkerArgs = tmpContainer
-	}
-	if rhs := m.WorkerEnv; rhs != nil {
-		tmpContainer := make(map[string]string, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v
-		}
-		r.WorkerEnv = tmpContainer
-	}
-	if rhs := m.WorkerId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.WorkerId = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Hello) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Limits) CloneVT() *Limits {
-	if m == nil {
-		return (*Limits)(nil)
-	}
-	r := new(Limits)
-	r.FrameBytes = m.FrameBytes
-	r.InlineBytes = m.InlineBytes
-	r.NameBytes = m.NameBytes
-	r.Args = m.Args
-	r.Returns = m.Returns
-	r.RefsPerValue = m.RefsPerValue
-	r.JobBytes = m.JobBytes
-	r.JobTasks = m.JobTasks
-	r.StoreBytes = m.StoreBytes
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Limits) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Welcome) CloneVT() *Welcome {
-	if m == nil {
-		return (*Welcome)(nil)
-	}
-	r := new(Welcome)
-	r.SessionId = m.SessionId
-	r.Build = m.Build
-	r.Limits = m.Limits.CloneVT()
-	r.CreditBytes = m.CreditBytes
-	r.CreditCount = m.CreditCount
-	r.Namespace = m.Namespace
-	r.Address = m.Address
-	r.NodePid = m.NodePid
-	if rhs := m.NodeId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.NodeId = tmpBytes
-	}
-	if rhs := m.JobId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.JobId = tmpBytes
-	}
-	if rhs := m.IdRoot; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.IdRoot = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Welcome) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Refused) CloneVT() *Refused {
-	if m == nil {
-		return (*Refused)(nil)
-	}
-	r := new(Refused)
-	r.Error = m.Error.CloneVT()
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Refused) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Goodbye) CloneVT() *Goodbye {
-	if m == nil {
-		return (*Goodbye)(nil)
-	}
-	r := new(Goodbye)
-	r.Reason = m.Reason
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Goodbye) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *CallSite) CloneVT() *CallSite {
-	if m == nil {
-		return (*CallSite)(nil)
-	}
-	r := new(CallSite)
-	r.Id = m.Id
-	r.Location = m.Location
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *CallSite) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Submit) CloneVT() *Submit {
-	if m == nil {
-		return (*Submit)(nil)
-	}
-	r := new(Submit)
-	r.Sequence = m.Sequence
-	r.Template = m.Template
-	r.TimeoutNs = m.TimeoutNs
-	r.Traceparent = m.Traceparent
-	r.Tracestate = m.Tracestate
-	r.CallSite = m.CallSite
-	r.Parent = m.Parent
-	if rhs := m.TaskId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.TaskId = tmpBytes
-	}
-	if rhs := m.Args; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.Args = tmpBytes
-	}
-	if rhs := m.RefArgs; rhs != nil {
-		tmpContainer := make([]*RefArg, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v.CloneVT()
-		}
-		r.RefArgs = tmpContainer
-	}
-	if rhs := m.ActorId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ActorId = tmpBytes
-	}
-	if rhs := m.Keywords; rhs != nil {
-		tmpContainer := make([]string, len(rhs))
-		copy(tmpContainer, rhs)
-		r.Keywords = tmpContainer
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Submit) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Put) CloneVT() *Put {
-	if m == nil {
-		return (*Put)(nil)
-	}
-	r := new(Put)
-	r.CallSite = m.CallSite
-	if rhs := m.ObjectId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ObjectId = tmpBytes
-	}
-	if rhs := m.Value; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.Value = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Put) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Hold) CloneVT() *Hold {
-	if m == nil {
-		return (*Hold)(nil)
-	}
-	r := new(Hold)
-	if rhs := m.ObjectIds; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ObjectIds = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Hold) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Release) CloneVT() *Release {
-	if m == nil {
-		return (*Release)(nil)
-	}
-	r := new(Release)
-	if rhs := m.ObjectIds; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ObjectIds = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Release) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Get) CloneVT() *Get {
-	if m == nil {
-		return (*Get)(nil)
-	}
-	r := new(Get)
-	r.ReadyOnly = m.ReadyOnly
-	if rhs := m.ObjectIds; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ObjectIds = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Get) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Cancel) CloneVT() *Cancel {
-	if m == nil {
-		return (*Cancel)(nil)
-	}
-	r := new(Cancel)
-	r.Force = m.Force
-	r.Recursive = m.Recursive
-	if rhs := m.ObjectId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ObjectId = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Cancel) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *KillActor) CloneVT() *KillActor {
-	if m == nil {
-		return (*KillActor)(nil)
-	}
-	r := new(KillActor)
-	r.NoRestart = m.NoRestart
-	if rhs := m.ActorId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ActorId = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *KillActor) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Credit) CloneVT() *Credit {
-	if m == nil {
-		return (*Credit)(nil)
-	}
-	r := new(Credit)
-	r.Acked = m.Acked
-	r.Bytes = m.Bytes
-	r.Count = m.Count
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Credit) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Result) CloneVT() *Result {
-	if m == nil {
-		return (*Result)(nil)
-	}
-	r := new(Result)
-	r.Sequence = m.Sequence
-	r.Index = m.Index
-	r.Size = m.Size
-	if rhs := m.ObjectId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ObjectId = tmpBytes
-	}
-	if rhs := m.Value; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.Value = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Result) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Notice) CloneVT() *Notice {
-	if m == nil {
-		return (*Notice)(nil)
-	}
-	r := new(Notice)
-	r.Kind = m.Kind
-	r.Pid = m.Pid
-	r.Source = m.Source
-	if rhs := m.Lines; rhs != nil {
-		tmpContainer := make([]string, len(rhs))
-		copy(tmpContainer, rhs)
-		r.Lines = tmpContainer
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Notice) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Query) CloneVT() *Query {
-	if m == nil {
-		return (*Query)(nil)
-	}
-	r := new(Query)
-	r.Id = m.Id
-	if m.Kind != nil {
-		r.Kind = m.Kind.(interface{ CloneVT() isQuery_Kind }).CloneVT()
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Query) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Query_GetActor) CloneVT() isQuery_Kind {
-	if m == nil {
-		return (*Query_GetActor)(nil)
-	}
-	r := new(Query_GetActor)
-	r.GetActor = m.GetActor.CloneVT()
-	return r
-}
-
-func (m *Query_KeyValue) CloneVT() isQuery_Kind {
-	if m == nil {
-		return (*Query_KeyValue)(nil)
-	}
-	r := new(Query_KeyValue)
-	r.KeyValue = m.KeyValue.CloneVT()
-	return r
-}
-
-func (m *Query_Resources) CloneVT() isQuery_Kind {
-	if m == nil {
-		return (*Query_Resources)(nil)
-	}
-	r := new(Query_Resources)
-	r.Resources = m.Resources.CloneVT()
-	return r
-}
-
-func (m *Query_Explain) CloneVT() isQuery_Kind {
-	if m == nil {
-		return (*Query_Explain)(nil)
-	}
-	r := new(Query_Explain)
-	r.Explain = m.Explain.CloneVT()
-	return r
-}
-
-func (m *Query_State) CloneVT() isQuery_Kind {
-	if m == nil {
-		return (*Query_State)(nil)
-	}
-	r := new(Query_State)
-	r.State = m.State.CloneVT()
-	return r
-}
-
-func (m *Query_CreatePlacementGroup) CloneVT() isQuery_Kind {
-	if m == nil {
-		return (*Query_CreatePlacementGroup)(nil)
-	}
-	r := new(Query_CreatePlacementGroup)
-	r.CreatePlacementGroup = m.CreatePlacementGroup.CloneVT()
-	return r
-}
-
-func (m *Query_RemovePlacementGroup) CloneVT() isQuery_Kind {
-	if m == nil {
-		return (*Query_RemovePlacementGroup)(nil)
-	}
-	r := new(Query_RemovePlacementGroup)
-	r.RemovePlacementGroup = m.RemovePlacementGroup.CloneVT()
-	return r
-}
-
-func (m *Query_ListPlacementGroups) CloneVT() isQuery_Kind {
-	if m == nil {
-		return (*Query_ListPlacementGroups)(nil)
-	}
-	r := new(Query_ListPlacementGroups)
-	r.ListPlacementGroups = m.ListPlacementGroups.CloneVT()
-	return r
-}
-
-func (m *Query_ListNamedActors) CloneVT() isQuery_Kind {
-	if m == nil {
-		return (*Query_ListNamedActors)(nil)
-	}
-	r := new(Query_ListNamedActors)
-	r.ListNamedActors = m.ListNamedActors.CloneVT()
-	return r
-}
-
-func (m *StateCall) CloneVT() *StateCall {
-	if m == nil {
-		return (*StateCall)(nil)
-	}
-	r := new(StateCall)
-	r.Method = m.Method
-	if rhs := m.Request; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.Request = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *StateCall) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *CreatePlacementGroup) CloneVT() *CreatePlacementGroup {
-	if m == nil {
-		return (*CreatePlacementGroup)(nil)
-	}
-	r := new(CreatePlacementGroup)
-	r.Strategy = m.Strategy
-	r.Name = m.Name
-	r.Detached = m.Detached
-	if rhs := m.PlacementGroupId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.PlacementGroupId = tmpBytes
-	}
-	if rhs := m.Bundles; rhs != nil {
-		tmpContainer := make([]*Bundle, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v.CloneVT()
-		}
-		r.Bundles = tmpContainer
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *CreatePlacementGroup) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Bundle) CloneVT() *Bundle {
-	if m == nil {
-		return (*Bundle)(nil)
-	}
-	r := new(Bundle)
-	if rhs := m.Resources; rhs != nil {
-		tmpContainer := make(map[string]int64, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v
-		}
-		r.Resources = tmpContainer
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Bundle) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *RemovePlacementGroup) CloneVT() *RemovePlacementGroup {
-	if m == nil {
-		return (*RemovePlacementGroup)(nil)
-	}
-	r := new(RemovePlacementGroup)
-	if rhs := m.PlacementGroupId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.PlacementGroupId = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *RemovePlacementGroup) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *ListPlacementGroups) CloneVT() *ListPlacementGroups {
-	if m == nil {
-		return (*ListPlacementGroups)(nil)
-	}
-	r := new(ListPlacementGroups)
-	r.Name = m.Name
-	if rhs := m.PlacementGroupId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.PlacementGroupId = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *ListPlacementGroups) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *PlacementGroupInfo) CloneVT() *PlacementGroupInfo {
-	if m == nil {
-		return (*PlacementGroupInfo)(nil)
-	}
-	r := new(PlacementGroupInfo)
-	r.Name = m.Name
-	r.Strategy = m.Strategy
-	r.State = m.State
-	r.Reason = m.Reason
-	if rhs := m.PlacementGroupId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.PlacementGroupId = tmpBytes
-	}
-	if rhs := m.Bundles; rhs != nil {
-		tmpContainer := make([]*Bundle, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v.CloneVT()
-		}
-		r.Bundles = tmpContainer
-	}
-	if rhs := m.BundleNodes; rhs != nil {
-		tmpContainer := make([][]byte, len(rhs))
-		for k, v := range rhs {
-			tmpBytes := make([]byte, len(v))
-			copy(tmpBytes, v)
-			tmpContainer[k] = tmpBytes
-		}
-		r.BundleNodes = tmpContainer
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *PlacementGroupInfo) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *ListNamedActors) CloneVT() *ListNamedActors {
-	if m == nil {
-		return (*ListNamedActors)(nil)
-	}
-	r := new(ListNamedActors)
-	r.AllNamespaces = m.AllNamespaces
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *ListNamedActors) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *NamedActor) CloneVT() *NamedActor {
-	if m == nil {
-		return (*NamedActor)(nil)
-	}
-	r := new(NamedActor)
-	r.Name = m.Name
-	r.Namespace = m.Namespace
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *NamedActor) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *GetActor) CloneVT() *GetActor {
-	if m == nil {
-		return (*GetActor)(nil)
-	}
-	r := new(GetActor)
-	r.Name = m.Name
-	r.Namespace = m.Namespace
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *GetActor) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *KeyValue) CloneVT() *KeyValue {
-	if m == nil {
-		return (*KeyValue)(nil)
-	}
-	r := new(KeyValue)
-	r.Op = m.Op
-	r.Namespace = m.Namespace
-	r.Key = m.Key
-	r.Version = m.Version
-	if rhs := m.Value; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.Value = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *KeyValue) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *ResourcesQuery) CloneVT() *ResourcesQuery {
-	if m == nil {
-		return (*ResourcesQuery)(nil)
-	}
-	r := new(ResourcesQuery)
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *ResourcesQuery) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *ExplainTask) CloneVT() *ExplainTask {
-	if m == nil {
-		return (*ExplainTask)(nil)
-	}
-	r := new(ExplainTask)
-	if rhs := m.ObjectId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ObjectId = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *ExplainTask) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Reply) CloneVT() *Reply {
-	if m == nil {
-		return (*Reply)(nil)
-	}
-	r := new(Reply)
-	r.Id = m.Id
-	r.Error = m.Error.CloneVT()
-	r.Actor = m.Actor.CloneVT()
-	r.Text = m.Text
-	if rhs := m.Entries; rhs != nil {
-		tmpContainer := make([]*KeyValueEntry, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v.CloneVT()
-		}
-		r.Entries = tmpContainer
-	}
-	if rhs := m.Total; rhs != nil {
-		tmpContainer := make(map[string]int64, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v
-		}
-		r.Total = tmpContainer
-	}
-	if rhs := m.Available; rhs != nil {
-		tmpContainer := make(map[string]int64, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v
-		}
-		r.Available = tmpContainer
-	}
-	if rhs := m.State; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.State = tmpBytes
-	}
-	if rhs := m.PlacementGroups; rhs != nil {
-		tmpContainer := make([]*PlacementGroupInfo, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v.CloneVT()
-		}
-		r.PlacementGroups = tmpContainer
-	}
-	if rhs := m.NamedActors; rhs != nil {
-		tmpContainer := make([]*NamedActor, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v.CloneVT()
-		}
-		r.NamedActors = tmpContainer
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Reply) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *ActorFound) CloneVT() *ActorFound {
-	if m == nil {
-		return (*ActorFound)(nil)
-	}
-	r := new(ActorFound)
-	r.Class = m.Class
-	r.Template = m.Template.CloneVT()
-	if rhs := m.ActorId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ActorId = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *ActorFound) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *KeyValueEntry) CloneVT() *KeyValueEntry {
-	if m == nil {
-		return (*KeyValueEntry)(nil)
-	}
-	r := new(KeyValueEntry)
-	r.Key = m.Key
-	r.Version = m.Version
-	if rhs := m.Value; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.Value = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *KeyValueEntry) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Segment) CloneVT() *Segment {
-	if m == nil {
-		return (*Segment)(nil)
-	}
-	r := new(Segment)
-	r.Segment = m.Segment
-	r.Size = m.Size
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Segment) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *GrantRequest) CloneVT() *GrantRequest {
-	if m == nil {
-		return (*GrantRequest)(nil)
-	}
-	r := new(GrantRequest)
-	r.Id = m.Id
-	r.Bytes = m.Bytes
-	r.CallSite = m.CallSite
-	r.TimeoutNs = m.TimeoutNs
-	r.Withdraw = m.Withdraw
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *GrantRequest) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Grant) CloneVT() *Grant {
-	if m == nil {
-		return (*Grant)(nil)
-	}
-	r := new(Grant)
-	r.Id = m.Id
-	r.Bytes = m.Bytes
-	r.Segment = m.Segment
-	r.Error = m.Error.CloneVT()
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Grant) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Freed) CloneVT() *Freed {
-	if m == nil {
-		return (*Freed)(nil)
-	}
-	r := new(Freed)
-	r.GiveBack = m.GiveBack
-	if rhs := m.Blocks; rhs != nil {
-		tmpContainer := make([]*Block, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v.CloneVT()
-		}
-		r.Blocks = tmpContainer
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Freed) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Unpin) CloneVT() *Unpin {
-	if m == nil {
-		return (*Unpin)(nil)
-	}
-	r := new(Unpin)
-	if rhs := m.ObjectIds; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ObjectIds = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Unpin) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *SegmentGone) CloneVT() *SegmentGone {
-	if m == nil {
-		return (*SegmentGone)(nil)
-	}
-	r := new(SegmentGone)
-	r.Segment = m.Segment
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *SegmentGone) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Collect) CloneVT() *Collect {
-	if m == nil {
-		return (*Collect)(nil)
-	}
-	r := new(Collect)
-	r.HeldBytes = m.HeldBytes
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Collect) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Execute) CloneVT() *Execute {
-	if m == nil {
-		return (*Execute)(nil)
-	}
-	r := new(Execute)
-	r.Handle = m.Handle
-	r.Lane = m.Lane
-	r.Template = m.Template
-	r.Attempt = m.Attempt
-	r.Incarnation = m.Incarnation
-	r.TimeoutNs = m.TimeoutNs
-	r.Traceparent = m.Traceparent
-	r.Tracestate = m.Tracestate
-	r.MayRunAgain = m.MayRunAgain
-	r.QueuedNs = m.QueuedNs
-	if rhs := m.TaskId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.TaskId = tmpBytes
-	}
-	if rhs := m.Args; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.Args = tmpBytes
-	}
-	if rhs := m.Resolved; rhs != nil {
-		tmpContainer := make([]*ResolvedArg, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v.CloneVT()
-		}
-		r.Resolved = tmpContainer
-	}
-	if rhs := m.ActorId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ActorId = tmpBytes
-	}
-	if rhs := m.Resources; rhs != nil {
-		tmpContainer := make(map[string]int64, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v
-		}
-		r.Resources = tmpContainer
-	}
-	if rhs := m.Gpus; rhs != nil {
-		tmpContainer := make([]uint32, len(rhs))
-		copy(tmpContainer, rhs)
-		r.Gpus = tmpContainer
-	}
-	if rhs := m.Keywords; rhs != nil {
-		tmpContainer := make([]string, len(rhs))
-		copy(tmpContainer, rhs)
-		r.Keywords = tmpContainer
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Execute) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Done) CloneVT() *Done {
-	if m == nil {
-		return (*Done)(nil)
-	}
-	r := new(Done)
-	r.Handle = m.Handle
-	r.Failed = m.Failed
-	r.RunNs = m.RunNs
-	r.ExitActor = m.ExitActor
-	r.ExitWorker = m.ExitWorker
-	if rhs := m.Results; rhs != nil {
-		tmpContainer := make([][]byte, len(rhs))
-		for k, v := range rhs {
-			tmpBytes := make([]byte, len(v))
-			copy(tmpBytes, v)
-			tmpContainer[k] = tmpBytes
-		}
-		r.Results = tmpContainer
-	}
-	if rhs := m.ErrorNames; rhs != nil {
-		tmpContainer := make([]string, len(rhs))
-		copy(tmpContainer, rhs)
-		r.ErrorNames = tmpContainer
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Done) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Yield) CloneVT() *Yield {
-	if m == nil {
-		return (*Yield)(nil)
-	}
-	r := new(Yield)
-	r.Handle = m.Handle
-	r.Index = m.Index
-	if rhs := m.Value; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.Value = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Yield) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Consumed) CloneVT() *Consumed {
-	if m == nil {
-		return (*Consumed)(nil)
-	}
-	r := new(Consumed)
-	r.Items = m.Items
-	r.Handle = m.Handle
-	if rhs := m.ObjectId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ObjectId = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Consumed) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Blocked) CloneVT() *Blocked {
-	if m == nil {
-		return (*Blocked)(nil)
-	}
-	r := new(Blocked)
-	r.Handle = m.Handle
-	if rhs := m.Returned; rhs != nil {
-		tmpContainer := make([]uint64, len(rhs))
-		copy(tmpContainer, rhs)
-		r.Returned = tmpContainer
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Blocked) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Unblocked) CloneVT() *Unblocked {
-	if m == nil {
-		return (*Unblocked)(nil)
-	}
-	r := new(Unblocked)
-	r.Handle = m.Handle
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Unblocked) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Revoke) CloneVT() *Revoke {
-	if m == nil {
-		return (*Revoke)(nil)
-	}
-	r := new(Revoke)
-	r.Lane = m.Lane
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Revoke) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Revoked) CloneVT() *Revoked {
-	if m == nil {
-		return (*Revoked)(nil)
-	}
-	r := new(Revoked)
-	r.Lane = m.Lane
-	if rhs := m.Returned; rhs != nil {
-		tmpContainer := make([]uint64, len(rhs))
-		copy(tmpContainer, rhs)
-		r.Returned = tmpContainer
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Revoked) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *CancelTask) CloneVT() *CancelTask {
-	if m == nil {
-		return (*CancelTask)(nil)
-	}
-	r := new(CancelTask)
-	r.Handle = m.Handle
-	r.Reason = m.Reason
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *CancelTask) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *ActorGone) CloneVT() *ActorGone {
-	if m == nil {
-		return (*ActorGone)(nil)
-	}
-	r := new(ActorGone)
-	if rhs := m.ActorId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.ActorId = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *ActorGone) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Exit) CloneVT() *Exit {
-	if m == nil {
-		return (*Exit)(nil)
-	}
-	r := new(Exit)
-	r.Reason = m.Reason
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Exit) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
 
 func (m *FunctionInfo) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
@@ -1705,6 +354,11 @@ func (m *Welcome) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.ItemCreditBytes != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ItemCreditBytes))
+		i--
+		dAtA[i] = 0x60
 	}
 	if m.NodePid != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.NodePid))
@@ -2344,6 +998,11 @@ func (m *Credit) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.ItemBytes != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ItemBytes))
+		i--
+		dAtA[i] = 0x20
 	}
 	if m.Count != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Count))
@@ -4806,6 +3465,9 @@ func (m *Welcome) SizeVT() (n int) {
 	if m.NodePid != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.NodePid))
 	}
+	if m.ItemCreditBytes != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.ItemCreditBytes))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -5029,6 +3691,9 @@ func (m *Credit) SizeVT() (n int) {
 	}
 	if m.Count != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.Count))
+	}
+	if m.ItemBytes != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.ItemBytes))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -7256,6 +5921,25 @@ func (m *Welcome) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
+		case 12:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ItemCreditBytes", wireType)
+			}
+			m.ItemCreditBytes = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ItemCreditBytes |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -8653,6 +7337,25 @@ func (m *Credit) UnmarshalVT(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.Count |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ItemBytes", wireType)
+			}
+			m.ItemBytes = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ItemBytes |= uint64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
@@ -15641,6 +14344,25 @@ func (m *Welcome) UnmarshalVTUnsafe(dAtA []byte) error {
 					break
 				}
 			}
+		case 12:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ItemCreditBytes", wireType)
+			}
+			m.ItemCreditBytes = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ItemCreditBytes |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -17028,6 +15750,25 @@ func (m *Credit) UnmarshalVTUnsafe(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.Count |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ItemBytes", wireType)
+			}
+			m.ItemBytes = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ItemBytes |= uint64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}

@@ -214,6 +214,299 @@ func (WorkerState) EnumDescriptor() ([]byte, []int) {
 	return file_mobula_v1_state_proto_rawDescGZIP(), []int{2}
 }
 
+// ExitType is why a worker process has ended.
+type ExitType int32
+
+const (
+	// Not set: it lives.
+	ExitType_EXIT_TYPE_UNSPECIFIED ExitType = 0
+	// The node ended it, because it was idle, for instance.
+	ExitType_EXIT_TYPE_INTENDED_SYSTEM_EXIT ExitType = 1
+	// It ended by itself, as it was asked to.
+	ExitType_EXIT_TYPE_INTENDED_USER_EXIT ExitType = 2
+	// User code ended it, with an exit code that says that something is wrong.
+	ExitType_EXIT_TYPE_USER_ERROR ExitType = 3
+	// It crashed, was killed by a signal, or did not start.
+	ExitType_EXIT_TYPE_SYSTEM_ERROR ExitType = 4
+	// It was ended for lack of memory.
+	ExitType_EXIT_TYPE_NODE_OUT_OF_MEMORY ExitType = 5
+)
+
+// Enum value maps for ExitType.
+var (
+	ExitType_name = map[int32]string{
+		0: "EXIT_TYPE_UNSPECIFIED",
+		1: "EXIT_TYPE_INTENDED_SYSTEM_EXIT",
+		2: "EXIT_TYPE_INTENDED_USER_EXIT",
+		3: "EXIT_TYPE_USER_ERROR",
+		4: "EXIT_TYPE_SYSTEM_ERROR",
+		5: "EXIT_TYPE_NODE_OUT_OF_MEMORY",
+	}
+	ExitType_value = map[string]int32{
+		"EXIT_TYPE_UNSPECIFIED":          0,
+		"EXIT_TYPE_INTENDED_SYSTEM_EXIT": 1,
+		"EXIT_TYPE_INTENDED_USER_EXIT":   2,
+		"EXIT_TYPE_USER_ERROR":           3,
+		"EXIT_TYPE_SYSTEM_ERROR":         4,
+		"EXIT_TYPE_NODE_OUT_OF_MEMORY":   5,
+	}
+)
+
+func (x ExitType) Enum() *ExitType {
+	p := new(ExitType)
+	*p = x
+	return p
+}
+
+func (x ExitType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ExitType) Descriptor() protoreflect.EnumDescriptor {
+	return file_mobula_v1_state_proto_enumTypes[3].Descriptor()
+}
+
+func (ExitType) Type() protoreflect.EnumType {
+	return &file_mobula_v1_state_proto_enumTypes[3]
+}
+
+func (x ExitType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ExitType.Descriptor instead.
+func (ExitType) EnumDescriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{3}
+}
+
+// RuntimeEnvState is where a runtime environment stands.
+type RuntimeEnvState int32
+
+const (
+	// Not set.
+	RuntimeEnvState_RUNTIME_ENV_STATE_UNSPECIFIED RuntimeEnvState = 0
+	// Nothing has needed it.
+	RuntimeEnvState_RUNTIME_ENV_STATE_IDLE RuntimeEnvState = 1
+	// It is being set up.
+	RuntimeEnvState_RUNTIME_ENV_STATE_BUILDING RuntimeEnvState = 2
+	// Workers can have it.
+	RuntimeEnvState_RUNTIME_ENV_STATE_READY RuntimeEnvState = 3
+	// It could not be set up; tasks that need it fail.
+	RuntimeEnvState_RUNTIME_ENV_STATE_FAILED RuntimeEnvState = 4
+)
+
+// Enum value maps for RuntimeEnvState.
+var (
+	RuntimeEnvState_name = map[int32]string{
+		0: "RUNTIME_ENV_STATE_UNSPECIFIED",
+		1: "RUNTIME_ENV_STATE_IDLE",
+		2: "RUNTIME_ENV_STATE_BUILDING",
+		3: "RUNTIME_ENV_STATE_READY",
+		4: "RUNTIME_ENV_STATE_FAILED",
+	}
+	RuntimeEnvState_value = map[string]int32{
+		"RUNTIME_ENV_STATE_UNSPECIFIED": 0,
+		"RUNTIME_ENV_STATE_IDLE":        1,
+		"RUNTIME_ENV_STATE_BUILDING":    2,
+		"RUNTIME_ENV_STATE_READY":       3,
+		"RUNTIME_ENV_STATE_FAILED":      4,
+	}
+)
+
+func (x RuntimeEnvState) Enum() *RuntimeEnvState {
+	p := new(RuntimeEnvState)
+	*p = x
+	return p
+}
+
+func (x RuntimeEnvState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RuntimeEnvState) Descriptor() protoreflect.EnumDescriptor {
+	return file_mobula_v1_state_proto_enumTypes[4].Descriptor()
+}
+
+func (RuntimeEnvState) Type() protoreflect.EnumType {
+	return &file_mobula_v1_state_proto_enumTypes[4]
+}
+
+func (x RuntimeEnvState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RuntimeEnvState.Descriptor instead.
+func (RuntimeEnvState) EnumDescriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{4}
+}
+
+// EventSource is what an event is about.
+type EventSource int32
+
+const (
+	// Not set.
+	EventSource_EVENT_SOURCE_UNSPECIFIED EventSource = 0
+	// A node began, or ended.
+	EventSource_EVENT_SOURCE_NODE EventSource = 1
+	// A job began, or ended.
+	EventSource_EVENT_SOURCE_JOB EventSource = 2
+	// A worker process ended.
+	EventSource_EVENT_SOURCE_WORKER EventSource = 3
+	// An actor ended.
+	EventSource_EVENT_SOURCE_ACTOR EventSource = 4
+)
+
+// Enum value maps for EventSource.
+var (
+	EventSource_name = map[int32]string{
+		0: "EVENT_SOURCE_UNSPECIFIED",
+		1: "EVENT_SOURCE_NODE",
+		2: "EVENT_SOURCE_JOB",
+		3: "EVENT_SOURCE_WORKER",
+		4: "EVENT_SOURCE_ACTOR",
+	}
+	EventSource_value = map[string]int32{
+		"EVENT_SOURCE_UNSPECIFIED": 0,
+		"EVENT_SOURCE_NODE":        1,
+		"EVENT_SOURCE_JOB":         2,
+		"EVENT_SOURCE_WORKER":      3,
+		"EVENT_SOURCE_ACTOR":       4,
+	}
+)
+
+func (x EventSource) Enum() *EventSource {
+	p := new(EventSource)
+	*p = x
+	return p
+}
+
+func (x EventSource) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventSource) Descriptor() protoreflect.EnumDescriptor {
+	return file_mobula_v1_state_proto_enumTypes[5].Descriptor()
+}
+
+func (EventSource) Type() protoreflect.EnumType {
+	return &file_mobula_v1_state_proto_enumTypes[5]
+}
+
+func (x EventSource) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventSource.Descriptor instead.
+func (EventSource) EnumDescriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{5}
+}
+
+// EventSeverity is how bad an event is.
+type EventSeverity int32
+
+const (
+	// Not set.
+	EventSeverity_EVENT_SEVERITY_UNSPECIFIED EventSeverity = 0
+	// As it should be.
+	EventSeverity_EVENT_SEVERITY_INFO EventSeverity = 1
+	// Something went wrong, and something may have been lost.
+	EventSeverity_EVENT_SEVERITY_ERROR EventSeverity = 2
+)
+
+// Enum value maps for EventSeverity.
+var (
+	EventSeverity_name = map[int32]string{
+		0: "EVENT_SEVERITY_UNSPECIFIED",
+		1: "EVENT_SEVERITY_INFO",
+		2: "EVENT_SEVERITY_ERROR",
+	}
+	EventSeverity_value = map[string]int32{
+		"EVENT_SEVERITY_UNSPECIFIED": 0,
+		"EVENT_SEVERITY_INFO":        1,
+		"EVENT_SEVERITY_ERROR":       2,
+	}
+)
+
+func (x EventSeverity) Enum() *EventSeverity {
+	p := new(EventSeverity)
+	*p = x
+	return p
+}
+
+func (x EventSeverity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EventSeverity) Descriptor() protoreflect.EnumDescriptor {
+	return file_mobula_v1_state_proto_enumTypes[6].Descriptor()
+}
+
+func (EventSeverity) Type() protoreflect.EnumType {
+	return &file_mobula_v1_state_proto_enumTypes[6]
+}
+
+func (x EventSeverity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EventSeverity.Descriptor instead.
+func (EventSeverity) EnumDescriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{6}
+}
+
+// LogStream is one of a worker's two outputs.
+type LogStream int32
+
+const (
+	// Not set: standard output.
+	LogStream_LOG_STREAM_UNSPECIFIED LogStream = 0
+	// Standard output.
+	LogStream_LOG_STREAM_OUT LogStream = 1
+	// Standard error.
+	LogStream_LOG_STREAM_ERR LogStream = 2
+)
+
+// Enum value maps for LogStream.
+var (
+	LogStream_name = map[int32]string{
+		0: "LOG_STREAM_UNSPECIFIED",
+		1: "LOG_STREAM_OUT",
+		2: "LOG_STREAM_ERR",
+	}
+	LogStream_value = map[string]int32{
+		"LOG_STREAM_UNSPECIFIED": 0,
+		"LOG_STREAM_OUT":         1,
+		"LOG_STREAM_ERR":         2,
+	}
+)
+
+func (x LogStream) Enum() *LogStream {
+	p := new(LogStream)
+	*p = x
+	return p
+}
+
+func (x LogStream) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LogStream) Descriptor() protoreflect.EnumDescriptor {
+	return file_mobula_v1_state_proto_enumTypes[7].Descriptor()
+}
+
+func (LogStream) Type() protoreflect.EnumType {
+	return &file_mobula_v1_state_proto_enumTypes[7]
+}
+
+func (x LogStream) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LogStream.Descriptor instead.
+func (LogStream) EnumDescriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{7}
+}
+
 // ResourceUse is a resource of a node.
 type ResourceUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -761,9 +1054,23 @@ type TaskInfo struct {
 	// When its last attempt began, in nanoseconds since 1970; 0 when that is not known.
 	BegunUnixNs int64 `protobuf:"varint,16,opt,name=begun_unix_ns,json=begunUnixNs,proto3" json:"begun_unix_ns,omitempty"`
 	// When it ended, likewise.
-	EndedUnixNs   int64 `protobuf:"varint,17,opt,name=ended_unix_ns,json=endedUnixNs,proto3" json:"ended_unix_ns,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	EndedUnixNs int64 `protobuf:"varint,17,opt,name=ended_unix_ns,json=endedUnixNs,proto3" json:"ended_unix_ns,omitempty"`
+	// The task that submitted it, 16 bytes, while that has not ended or had not when this one did; empty for a driver's.
+	ParentTaskId []byte `protobuf:"bytes,18,opt,name=parent_task_id,json=parentTaskId,proto3" json:"parent_task_id,omitempty"`
+	// What kind of failure it was, for FAILED.
+	ErrorKind ErrorKind `protobuf:"varint,19,opt,name=error_kind,json=errorKind,proto3,enum=mobula.v1.ErrorKind" json:"error_kind,omitempty"`
+	// Language that serves it.
+	Language Language `protobuf:"varint,20,opt,name=language,proto3,enum=mobula.v1.Language" json:"language,omitempty"`
+	// The resources that it asks for, name to units; memory in bytes.
+	Resources map[string]int64 `protobuf:"bytes,21,rep,name=resources,proto3" json:"resources,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The placement group in which it runs, 16 bytes; empty for none.
+	PlacementGroupId []byte `protobuf:"bytes,22,opt,name=placement_group_id,json=placementGroupId,proto3" json:"placement_group_id,omitempty"`
+	// Its runtime environment, JSON; empty for that of its job.
+	RuntimeEnv string `protobuf:"bytes,23,opt,name=runtime_env,json=runtimeEnv,proto3" json:"runtime_env,omitempty"`
+	// When its arguments were there, in nanoseconds since 1970; 0 when that is not known.
+	ArgsReadyUnixNs int64 `protobuf:"varint,24,opt,name=args_ready_unix_ns,json=argsReadyUnixNs,proto3" json:"args_ready_unix_ns,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *TaskInfo) Reset() {
@@ -915,6 +1222,55 @@ func (x *TaskInfo) GetEndedUnixNs() int64 {
 	return 0
 }
 
+func (x *TaskInfo) GetParentTaskId() []byte {
+	if x != nil {
+		return x.ParentTaskId
+	}
+	return nil
+}
+
+func (x *TaskInfo) GetErrorKind() ErrorKind {
+	if x != nil {
+		return x.ErrorKind
+	}
+	return ErrorKind_ERROR_KIND_UNSPECIFIED
+}
+
+func (x *TaskInfo) GetLanguage() Language {
+	if x != nil {
+		return x.Language
+	}
+	return Language_LANGUAGE_UNSPECIFIED
+}
+
+func (x *TaskInfo) GetResources() map[string]int64 {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *TaskInfo) GetPlacementGroupId() []byte {
+	if x != nil {
+		return x.PlacementGroupId
+	}
+	return nil
+}
+
+func (x *TaskInfo) GetRuntimeEnv() string {
+	if x != nil {
+		return x.RuntimeEnv
+	}
+	return ""
+}
+
+func (x *TaskInfo) GetArgsReadyUnixNs() int64 {
+	if x != nil {
+		return x.ArgsReadyUnixNs
+	}
+	return 0
+}
+
 // ListTasksRequest asks for tasks. Filters that are set must all match.
 type ListTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -925,7 +1281,11 @@ type ListTasksRequest struct {
 	// Only tasks of this job, 16 bytes; empty for all.
 	JobId []byte `protobuf:"bytes,3,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// Only functions whose name contains this; at most 256 bytes; empty for all.
-	Function      string `protobuf:"bytes,4,opt,name=function,proto3" json:"function,omitempty"`
+	Function string `protobuf:"bytes,4,opt,name=function,proto3" json:"function,omitempty"`
+	// The task with this id, 16 bytes, and no other; empty for all.
+	TaskId []byte `protobuf:"bytes,5,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// Where to go on, of the answer before; empty is the beginning.
+	PageToken     []byte `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -988,13 +1348,29 @@ func (x *ListTasksRequest) GetFunction() string {
 	return ""
 }
 
+func (x *ListTasksRequest) GetTaskId() []byte {
+	if x != nil {
+		return x.TaskId
+	}
+	return nil
+}
+
+func (x *ListTasksRequest) GetPageToken() []byte {
+	if x != nil {
+		return x.PageToken
+	}
+	return nil
+}
+
 // ListTasksResponse has the tasks.
 type ListTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tasks.
 	Tasks []*TaskInfo `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// How many match; more than there are rows when the limit cut the list.
-	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	Total uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// Set when there are more rows within the limit than one answer has.
+	NextPageToken []byte `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1043,6 +1419,178 @@ func (x *ListTasksResponse) GetTotal() uint64 {
 	return 0
 }
 
+func (x *ListTasksResponse) GetNextPageToken() []byte {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return nil
+}
+
+// SummarizeTasksRequest asks how many tasks there are.
+type SummarizeTasksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SummarizeTasksRequest) Reset() {
+	*x = SummarizeTasksRequest{}
+	mi := &file_mobula_v1_state_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SummarizeTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SummarizeTasksRequest) ProtoMessage() {}
+
+func (x *SummarizeTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SummarizeTasksRequest.ProtoReflect.Descriptor instead.
+func (*SummarizeTasksRequest) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{10}
+}
+
+// TaskSummary counts the tasks of one function that are in one state.
+type TaskSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in TaskInfo.
+	Function string `protobuf:"bytes,1,opt,name=function,proto3" json:"function,omitempty"`
+	// As in TaskInfo.
+	Kind TemplateKind `protobuf:"varint,2,opt,name=kind,proto3,enum=mobula.v1.TemplateKind" json:"kind,omitempty"`
+	// As in TaskInfo.
+	State TaskState `protobuf:"varint,3,opt,name=state,proto3,enum=mobula.v1.TaskState" json:"state,omitempty"`
+	// How many.
+	Count         uint64 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskSummary) Reset() {
+	*x = TaskSummary{}
+	mi := &file_mobula_v1_state_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskSummary) ProtoMessage() {}
+
+func (x *TaskSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskSummary.ProtoReflect.Descriptor instead.
+func (*TaskSummary) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *TaskSummary) GetFunction() string {
+	if x != nil {
+		return x.Function
+	}
+	return ""
+}
+
+func (x *TaskSummary) GetKind() TemplateKind {
+	if x != nil {
+		return x.Kind
+	}
+	return TemplateKind_TEMPLATE_KIND_UNSPECIFIED
+}
+
+func (x *TaskSummary) GetState() TaskState {
+	if x != nil {
+		return x.State
+	}
+	return TaskState_TASK_STATE_UNSPECIFIED
+}
+
+func (x *TaskSummary) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// SummarizeTasksResponse has the counts.
+type SummarizeTasksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By function, kind and state, in this order; at most 10,000 of them.
+	Rows []*TaskSummary `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	// How many tasks there are in all.
+	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SummarizeTasksResponse) Reset() {
+	*x = SummarizeTasksResponse{}
+	mi := &file_mobula_v1_state_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SummarizeTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SummarizeTasksResponse) ProtoMessage() {}
+
+func (x *SummarizeTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SummarizeTasksResponse.ProtoReflect.Descriptor instead.
+func (*SummarizeTasksResponse) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SummarizeTasksResponse) GetRows() []*TaskSummary {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *SummarizeTasksResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
 // ActorInfo is an actor.
 type ActorInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1055,14 +1603,20 @@ type ActorInfo struct {
 	// Where it was created, "file:line"; empty when that is not known.
 	CallSite string `protobuf:"bytes,4,opt,name=call_site,json=callSite,proto3" json:"call_site,omitempty"`
 	// The actor's labels.
-	Labels        map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Labels map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The resources that it asks for, name to units; memory in bytes.
+	Resources map[string]int64 `protobuf:"bytes,6,rep,name=resources,proto3" json:"resources,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The placement group in which it runs, 16 bytes; empty for none.
+	PlacementGroupId []byte `protobuf:"bytes,7,opt,name=placement_group_id,json=placementGroupId,proto3" json:"placement_group_id,omitempty"`
+	// Its runtime environment, JSON; empty for that of its job.
+	RuntimeEnv    string `protobuf:"bytes,8,opt,name=runtime_env,json=runtimeEnv,proto3" json:"runtime_env,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ActorInfo) Reset() {
 	*x = ActorInfo{}
-	mi := &file_mobula_v1_state_proto_msgTypes[10]
+	mi := &file_mobula_v1_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1628,7 @@ func (x *ActorInfo) String() string {
 func (*ActorInfo) ProtoMessage() {}
 
 func (x *ActorInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[10]
+	mi := &file_mobula_v1_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1641,7 @@ func (x *ActorInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorInfo.ProtoReflect.Descriptor instead.
 func (*ActorInfo) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{10}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ActorInfo) GetRecord() *ActorRecord {
@@ -1125,6 +1679,27 @@ func (x *ActorInfo) GetLabels() map[string]string {
 	return nil
 }
 
+func (x *ActorInfo) GetResources() map[string]int64 {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *ActorInfo) GetPlacementGroupId() []byte {
+	if x != nil {
+		return x.PlacementGroupId
+	}
+	return nil
+}
+
+func (x *ActorInfo) GetRuntimeEnv() string {
+	if x != nil {
+		return x.RuntimeEnv
+	}
+	return ""
+}
+
 // ListActorsRequest asks for actors. Filters that are set must all match.
 type ListActorsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1135,14 +1710,18 @@ type ListActorsRequest struct {
 	// Only actors of this job, 16 bytes; empty for all.
 	JobId []byte `protobuf:"bytes,3,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// Only classes whose name contains this; at most 256 bytes; empty for all.
-	Class         string `protobuf:"bytes,4,opt,name=class,proto3" json:"class,omitempty"`
+	Class string `protobuf:"bytes,4,opt,name=class,proto3" json:"class,omitempty"`
+	// The actor with this id, 16 bytes, and no other; empty for all.
+	ActorId []byte `protobuf:"bytes,5,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// Where to go on, of the answer before; empty is the beginning.
+	PageToken     []byte `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListActorsRequest) Reset() {
 	*x = ListActorsRequest{}
-	mi := &file_mobula_v1_state_proto_msgTypes[11]
+	mi := &file_mobula_v1_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1733,7 @@ func (x *ListActorsRequest) String() string {
 func (*ListActorsRequest) ProtoMessage() {}
 
 func (x *ListActorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[11]
+	mi := &file_mobula_v1_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1746,7 @@ func (x *ListActorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActorsRequest.ProtoReflect.Descriptor instead.
 func (*ListActorsRequest) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{11}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListActorsRequest) GetLimit() uint32 {
@@ -1198,20 +1777,36 @@ func (x *ListActorsRequest) GetClass() string {
 	return ""
 }
 
+func (x *ListActorsRequest) GetActorId() []byte {
+	if x != nil {
+		return x.ActorId
+	}
+	return nil
+}
+
+func (x *ListActorsRequest) GetPageToken() []byte {
+	if x != nil {
+		return x.PageToken
+	}
+	return nil
+}
+
 // ListActorsResponse has the actors.
 type ListActorsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The actors.
 	Actors []*ActorInfo `protobuf:"bytes,1,rep,name=actors,proto3" json:"actors,omitempty"`
 	// How many match; more than there are rows when the limit cut the list.
-	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	Total uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// Set when there are more rows within the limit than one answer has.
+	NextPageToken []byte `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListActorsResponse) Reset() {
 	*x = ListActorsResponse{}
-	mi := &file_mobula_v1_state_proto_msgTypes[12]
+	mi := &file_mobula_v1_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1223,7 +1818,7 @@ func (x *ListActorsResponse) String() string {
 func (*ListActorsResponse) ProtoMessage() {}
 
 func (x *ListActorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[12]
+	mi := &file_mobula_v1_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1236,7 +1831,7 @@ func (x *ListActorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActorsResponse.ProtoReflect.Descriptor instead.
 func (*ListActorsResponse) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{12}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListActorsResponse) GetActors() []*ActorInfo {
@@ -1251,6 +1846,13 @@ func (x *ListActorsResponse) GetTotal() uint64 {
 		return x.Total
 	}
 	return 0
+}
+
+func (x *ListActorsResponse) GetNextPageToken() []byte {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return nil
 }
 
 // ObjectHolder is a process that holds an object.
@@ -1268,7 +1870,7 @@ type ObjectHolder struct {
 
 func (x *ObjectHolder) Reset() {
 	*x = ObjectHolder{}
-	mi := &file_mobula_v1_state_proto_msgTypes[13]
+	mi := &file_mobula_v1_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1882,7 @@ func (x *ObjectHolder) String() string {
 func (*ObjectHolder) ProtoMessage() {}
 
 func (x *ObjectHolder) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[13]
+	mi := &file_mobula_v1_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1895,7 @@ func (x *ObjectHolder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectHolder.ProtoReflect.Descriptor instead.
 func (*ObjectHolder) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{13}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ObjectHolder) GetPid() int32 {
@@ -1346,7 +1948,7 @@ type ObjectInfo struct {
 
 func (x *ObjectInfo) Reset() {
 	*x = ObjectInfo{}
-	mi := &file_mobula_v1_state_proto_msgTypes[14]
+	mi := &file_mobula_v1_state_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1960,7 @@ func (x *ObjectInfo) String() string {
 func (*ObjectInfo) ProtoMessage() {}
 
 func (x *ObjectInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[14]
+	mi := &file_mobula_v1_state_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1973,7 @@ func (x *ObjectInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectInfo.ProtoReflect.Descriptor instead.
 func (*ObjectInfo) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{14}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ObjectInfo) GetObjectId() []byte {
@@ -1454,14 +2056,18 @@ type ListObjectsRequest struct {
 	// Only objects of this job, 16 bytes; empty for all.
 	JobId []byte `protobuf:"bytes,3,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// Only objects of at least this length.
-	MinSizeBytes  uint64 `protobuf:"varint,4,opt,name=min_size_bytes,json=minSizeBytes,proto3" json:"min_size_bytes,omitempty"`
+	MinSizeBytes uint64 `protobuf:"varint,4,opt,name=min_size_bytes,json=minSizeBytes,proto3" json:"min_size_bytes,omitempty"`
+	// The object with this id, 20 bytes, and no other; empty for all.
+	ObjectId []byte `protobuf:"bytes,5,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	// Where to go on, of the answer before; empty is the beginning.
+	PageToken     []byte `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListObjectsRequest) Reset() {
 	*x = ListObjectsRequest{}
-	mi := &file_mobula_v1_state_proto_msgTypes[15]
+	mi := &file_mobula_v1_state_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +2079,7 @@ func (x *ListObjectsRequest) String() string {
 func (*ListObjectsRequest) ProtoMessage() {}
 
 func (x *ListObjectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[15]
+	mi := &file_mobula_v1_state_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +2092,7 @@ func (x *ListObjectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListObjectsRequest.ProtoReflect.Descriptor instead.
 func (*ListObjectsRequest) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{15}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListObjectsRequest) GetLimit() uint32 {
@@ -1517,20 +2123,36 @@ func (x *ListObjectsRequest) GetMinSizeBytes() uint64 {
 	return 0
 }
 
+func (x *ListObjectsRequest) GetObjectId() []byte {
+	if x != nil {
+		return x.ObjectId
+	}
+	return nil
+}
+
+func (x *ListObjectsRequest) GetPageToken() []byte {
+	if x != nil {
+		return x.PageToken
+	}
+	return nil
+}
+
 // ListObjectsResponse has the objects.
 type ListObjectsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The objects.
 	Objects []*ObjectInfo `protobuf:"bytes,1,rep,name=objects,proto3" json:"objects,omitempty"`
 	// How many match; more than there are rows when the limit cut the list.
-	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	Total uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// Set when there are more rows within the limit than one answer has.
+	NextPageToken []byte `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListObjectsResponse) Reset() {
 	*x = ListObjectsResponse{}
-	mi := &file_mobula_v1_state_proto_msgTypes[16]
+	mi := &file_mobula_v1_state_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +2164,7 @@ func (x *ListObjectsResponse) String() string {
 func (*ListObjectsResponse) ProtoMessage() {}
 
 func (x *ListObjectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[16]
+	mi := &file_mobula_v1_state_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +2177,7 @@ func (x *ListObjectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListObjectsResponse.ProtoReflect.Descriptor instead.
 func (*ListObjectsResponse) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{16}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListObjectsResponse) GetObjects() []*ObjectInfo {
@@ -1572,18 +2194,27 @@ func (x *ListObjectsResponse) GetTotal() uint64 {
 	return 0
 }
 
+func (x *ListObjectsResponse) GetNextPageToken() []byte {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return nil
+}
+
 // ListNodesRequest asks for nodes.
 type ListNodesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The most rows to answer with; 0 is 1,000, the largest is 10,000.
-	Limit         uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Where to go on, of the answer before; empty is the beginning.
+	PageToken     []byte `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_mobula_v1_state_proto_msgTypes[17]
+	mi := &file_mobula_v1_state_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +2226,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[17]
+	mi := &file_mobula_v1_state_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +2239,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{17}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListNodesRequest) GetLimit() uint32 {
@@ -1618,20 +2249,29 @@ func (x *ListNodesRequest) GetLimit() uint32 {
 	return 0
 }
 
+func (x *ListNodesRequest) GetPageToken() []byte {
+	if x != nil {
+		return x.PageToken
+	}
+	return nil
+}
+
 // ListNodesResponse has the nodes.
 type ListNodesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The nodes.
 	Nodes []*NodeInfo `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// How many match; more than there are rows when the limit cut the list.
-	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	Total uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// Set when there are more rows within the limit than one answer has.
+	NextPageToken []byte `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_mobula_v1_state_proto_msgTypes[18]
+	mi := &file_mobula_v1_state_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +2283,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[18]
+	mi := &file_mobula_v1_state_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +2296,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{18}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListNodesResponse) GetNodes() []*NodeInfo {
@@ -1671,6 +2311,13 @@ func (x *ListNodesResponse) GetTotal() uint64 {
 		return x.Total
 	}
 	return 0
+}
+
+func (x *ListNodesResponse) GetNextPageToken() []byte {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return nil
 }
 
 // JobInfo is a job.
@@ -1690,7 +2337,7 @@ type JobInfo struct {
 
 func (x *JobInfo) Reset() {
 	*x = JobInfo{}
-	mi := &file_mobula_v1_state_proto_msgTypes[19]
+	mi := &file_mobula_v1_state_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +2349,7 @@ func (x *JobInfo) String() string {
 func (*JobInfo) ProtoMessage() {}
 
 func (x *JobInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[19]
+	mi := &file_mobula_v1_state_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +2362,7 @@ func (x *JobInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobInfo.ProtoReflect.Descriptor instead.
 func (*JobInfo) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{19}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *JobInfo) GetRecord() *JobRecord {
@@ -1752,14 +2399,16 @@ type ListJobsRequest struct {
 	// The most rows to answer with; 0 is 1,000, the largest is 10,000.
 	Limit uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Only jobs with this status.
-	Status        JobStatus `protobuf:"varint,2,opt,name=status,proto3,enum=mobula.v1.JobStatus" json:"status,omitempty"`
+	Status JobStatus `protobuf:"varint,2,opt,name=status,proto3,enum=mobula.v1.JobStatus" json:"status,omitempty"`
+	// Where to go on, of the answer before; empty is the beginning.
+	PageToken     []byte `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_mobula_v1_state_proto_msgTypes[20]
+	mi := &file_mobula_v1_state_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +2420,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[20]
+	mi := &file_mobula_v1_state_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +2433,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{20}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListJobsRequest) GetLimit() uint32 {
@@ -1801,20 +2450,29 @@ func (x *ListJobsRequest) GetStatus() JobStatus {
 	return JobStatus_JOB_STATUS_UNSPECIFIED
 }
 
+func (x *ListJobsRequest) GetPageToken() []byte {
+	if x != nil {
+		return x.PageToken
+	}
+	return nil
+}
+
 // ListJobsResponse has the jobs.
 type ListJobsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The jobs.
 	Jobs []*JobInfo `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"`
 	// How many match; more than there are rows when the limit cut the list.
-	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	Total uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// Set when there are more rows within the limit than one answer has.
+	NextPageToken []byte `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_mobula_v1_state_proto_msgTypes[21]
+	mi := &file_mobula_v1_state_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +2484,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[21]
+	mi := &file_mobula_v1_state_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +2497,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{21}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListJobsResponse) GetJobs() []*JobInfo {
@@ -1854,6 +2512,13 @@ func (x *ListJobsResponse) GetTotal() uint64 {
 		return x.Total
 	}
 	return 0
+}
+
+func (x *ListJobsResponse) GetNextPageToken() []byte {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return nil
 }
 
 // WorkerInfo is a worker process.
@@ -1880,14 +2545,16 @@ type WorkerInfo struct {
 	// When it ended; 0 while it lives.
 	EndedUnixNs int64 `protobuf:"varint,10,opt,name=ended_unix_ns,json=endedUnixNs,proto3" json:"ended_unix_ns,omitempty"`
 	// How it ended, in words; at most 1,000 characters.
-	Exit          string `protobuf:"bytes,11,opt,name=exit,proto3" json:"exit,omitempty"`
+	Exit string `protobuf:"bytes,11,opt,name=exit,proto3" json:"exit,omitempty"`
+	// What kind of end it was.
+	ExitType      ExitType `protobuf:"varint,12,opt,name=exit_type,json=exitType,proto3,enum=mobula.v1.ExitType" json:"exit_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WorkerInfo) Reset() {
 	*x = WorkerInfo{}
-	mi := &file_mobula_v1_state_proto_msgTypes[22]
+	mi := &file_mobula_v1_state_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1899,7 +2566,7 @@ func (x *WorkerInfo) String() string {
 func (*WorkerInfo) ProtoMessage() {}
 
 func (x *WorkerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[22]
+	mi := &file_mobula_v1_state_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1912,7 +2579,7 @@ func (x *WorkerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerInfo.ProtoReflect.Descriptor instead.
 func (*WorkerInfo) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{22}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WorkerInfo) GetWorkerId() []byte {
@@ -1992,6 +2659,13 @@ func (x *WorkerInfo) GetExit() string {
 	return ""
 }
 
+func (x *WorkerInfo) GetExitType() ExitType {
+	if x != nil {
+		return x.ExitType
+	}
+	return ExitType_EXIT_TYPE_UNSPECIFIED
+}
+
 // ListWorkersRequest asks for workers. Filters that are set must all match.
 type ListWorkersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2000,14 +2674,18 @@ type ListWorkersRequest struct {
 	// Only workers in this state.
 	State WorkerState `protobuf:"varint,2,opt,name=state,proto3,enum=mobula.v1.WorkerState" json:"state,omitempty"`
 	// Only workers of this job, 16 bytes; empty for all.
-	JobId         []byte `protobuf:"bytes,3,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	JobId []byte `protobuf:"bytes,3,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// The worker with this id, 16 bytes, and no other; empty for all.
+	WorkerId []byte `protobuf:"bytes,4,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	// Where to go on, of the answer before; empty is the beginning.
+	PageToken     []byte `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_mobula_v1_state_proto_msgTypes[23]
+	mi := &file_mobula_v1_state_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2697,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[23]
+	mi := &file_mobula_v1_state_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2710,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{23}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListWorkersRequest) GetLimit() uint32 {
@@ -2056,20 +2734,36 @@ func (x *ListWorkersRequest) GetJobId() []byte {
 	return nil
 }
 
+func (x *ListWorkersRequest) GetWorkerId() []byte {
+	if x != nil {
+		return x.WorkerId
+	}
+	return nil
+}
+
+func (x *ListWorkersRequest) GetPageToken() []byte {
+	if x != nil {
+		return x.PageToken
+	}
+	return nil
+}
+
 // ListWorkersResponse has the workers.
 type ListWorkersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workers.
 	Workers []*WorkerInfo `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
 	// How many match; more than there are rows when the limit cut the list.
-	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	Total uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// Set when there are more rows within the limit than one answer has.
+	NextPageToken []byte `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_mobula_v1_state_proto_msgTypes[24]
+	mi := &file_mobula_v1_state_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2775,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[24]
+	mi := &file_mobula_v1_state_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2788,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{24}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*WorkerInfo {
@@ -2111,6 +2805,799 @@ func (x *ListWorkersResponse) GetTotal() uint64 {
 	return 0
 }
 
+func (x *ListWorkersResponse) GetNextPageToken() []byte {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return nil
+}
+
+// RuntimeEnvInfo is a runtime environment of a job.
+type RuntimeEnvInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its job, 16 bytes.
+	JobId []byte `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// The environment, JSON.
+	RuntimeEnv string `protobuf:"bytes,2,opt,name=runtime_env,json=runtimeEnv,proto3" json:"runtime_env,omitempty"`
+	// Where it stands.
+	State RuntimeEnvState `protobuf:"varint,3,opt,name=state,proto3,enum=mobula.v1.RuntimeEnvState" json:"state,omitempty"`
+	// How long it took to set it up, or to fail, in nanoseconds; 0 when there was nothing to do, or nothing has been done.
+	SetupNs int64 `protobuf:"varint,4,opt,name=setup_ns,json=setupNs,proto3" json:"setup_ns,omitempty"`
+	// Workers that have it.
+	Workers uint32 `protobuf:"varint,5,opt,name=workers,proto3" json:"workers,omitempty"`
+	// Why it failed.
+	Error         string `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuntimeEnvInfo) Reset() {
+	*x = RuntimeEnvInfo{}
+	mi := &file_mobula_v1_state_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuntimeEnvInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuntimeEnvInfo) ProtoMessage() {}
+
+func (x *RuntimeEnvInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuntimeEnvInfo.ProtoReflect.Descriptor instead.
+func (*RuntimeEnvInfo) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *RuntimeEnvInfo) GetJobId() []byte {
+	if x != nil {
+		return x.JobId
+	}
+	return nil
+}
+
+func (x *RuntimeEnvInfo) GetRuntimeEnv() string {
+	if x != nil {
+		return x.RuntimeEnv
+	}
+	return ""
+}
+
+func (x *RuntimeEnvInfo) GetState() RuntimeEnvState {
+	if x != nil {
+		return x.State
+	}
+	return RuntimeEnvState_RUNTIME_ENV_STATE_UNSPECIFIED
+}
+
+func (x *RuntimeEnvInfo) GetSetupNs() int64 {
+	if x != nil {
+		return x.SetupNs
+	}
+	return 0
+}
+
+func (x *RuntimeEnvInfo) GetWorkers() uint32 {
+	if x != nil {
+		return x.Workers
+	}
+	return 0
+}
+
+func (x *RuntimeEnvInfo) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// ListRuntimeEnvsRequest asks for runtime environments.
+type ListRuntimeEnvsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most rows to answer with; 0 is 1,000, the largest is 10,000.
+	Limit         uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRuntimeEnvsRequest) Reset() {
+	*x = ListRuntimeEnvsRequest{}
+	mi := &file_mobula_v1_state_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRuntimeEnvsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRuntimeEnvsRequest) ProtoMessage() {}
+
+func (x *ListRuntimeEnvsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRuntimeEnvsRequest.ProtoReflect.Descriptor instead.
+func (*ListRuntimeEnvsRequest) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListRuntimeEnvsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ListRuntimeEnvsResponse has the runtime environments.
+type ListRuntimeEnvsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runtime environments.
+	RuntimeEnvs []*RuntimeEnvInfo `protobuf:"bytes,1,rep,name=runtime_envs,json=runtimeEnvs,proto3" json:"runtime_envs,omitempty"`
+	// How many there are; more than there are rows when the limit, or the length of an answer, cut the list.
+	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRuntimeEnvsResponse) Reset() {
+	*x = ListRuntimeEnvsResponse{}
+	mi := &file_mobula_v1_state_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRuntimeEnvsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRuntimeEnvsResponse) ProtoMessage() {}
+
+func (x *ListRuntimeEnvsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRuntimeEnvsResponse.ProtoReflect.Descriptor instead.
+func (*ListRuntimeEnvsResponse) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListRuntimeEnvsResponse) GetRuntimeEnvs() []*RuntimeEnvInfo {
+	if x != nil {
+		return x.RuntimeEnvs
+	}
+	return nil
+}
+
+func (x *ListRuntimeEnvsResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+// EventInfo is something that has happened.
+type EventInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When, Unix time in nanoseconds.
+	UnixNs int64 `protobuf:"varint,1,opt,name=unix_ns,json=unixNs,proto3" json:"unix_ns,omitempty"`
+	// What it is about.
+	Source EventSource `protobuf:"varint,2,opt,name=source,proto3,enum=mobula.v1.EventSource" json:"source,omitempty"`
+	// How bad it is.
+	Severity EventSeverity `protobuf:"varint,3,opt,name=severity,proto3,enum=mobula.v1.EventSeverity" json:"severity,omitempty"`
+	// The node, job, worker or actor, 16 bytes.
+	Id []byte `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
+	// What happened, in words; at most 1,000 characters.
+	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	// The job, 16 bytes; empty for a node's.
+	JobId []byte `protobuf:"bytes,6,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// The process; 0 when there is none.
+	Pid           int32 `protobuf:"varint,7,opt,name=pid,proto3" json:"pid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventInfo) Reset() {
+	*x = EventInfo{}
+	mi := &file_mobula_v1_state_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventInfo) ProtoMessage() {}
+
+func (x *EventInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventInfo.ProtoReflect.Descriptor instead.
+func (*EventInfo) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *EventInfo) GetUnixNs() int64 {
+	if x != nil {
+		return x.UnixNs
+	}
+	return 0
+}
+
+func (x *EventInfo) GetSource() EventSource {
+	if x != nil {
+		return x.Source
+	}
+	return EventSource_EVENT_SOURCE_UNSPECIFIED
+}
+
+func (x *EventInfo) GetSeverity() EventSeverity {
+	if x != nil {
+		return x.Severity
+	}
+	return EventSeverity_EVENT_SEVERITY_UNSPECIFIED
+}
+
+func (x *EventInfo) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *EventInfo) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *EventInfo) GetJobId() []byte {
+	if x != nil {
+		return x.JobId
+	}
+	return nil
+}
+
+func (x *EventInfo) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+// ListEventsRequest asks for events.
+type ListEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most rows to answer with; 0 is 1,000, the largest is 10,000.
+	Limit         uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsRequest) Reset() {
+	*x = ListEventsRequest{}
+	mi := &file_mobula_v1_state_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsRequest) ProtoMessage() {}
+
+func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
+func (*ListEventsRequest) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListEventsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ListEventsResponse has the events.
+type ListEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The events.
+	Events []*EventInfo `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// How many there are; more than there are rows when the limit, or the length of an answer, cut the list.
+	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsResponse) Reset() {
+	*x = ListEventsResponse{}
+	mi := &file_mobula_v1_state_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsResponse) ProtoMessage() {}
+
+func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
+func (*ListEventsResponse) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListEventsResponse) GetEvents() []*EventInfo {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ListEventsResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+// LogFile is a file in a node's directory of logs.
+type LogFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its length in bytes.
+	SizeBytes uint64 `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// When it was last written, Unix time in nanoseconds.
+	ModifiedUnixNs int64 `protobuf:"varint,3,opt,name=modified_unix_ns,json=modifiedUnixNs,proto3" json:"modified_unix_ns,omitempty"`
+	// Whether it may still grow.
+	Live bool `protobuf:"varint,4,opt,name=live,proto3" json:"live,omitempty"`
+	// What it is of: "worker_out", "worker_err", "runtime_env_setup" or "node".
+	Kind          string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogFile) Reset() {
+	*x = LogFile{}
+	mi := &file_mobula_v1_state_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogFile) ProtoMessage() {}
+
+func (x *LogFile) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogFile.ProtoReflect.Descriptor instead.
+func (*LogFile) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *LogFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LogFile) GetSizeBytes() uint64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *LogFile) GetModifiedUnixNs() int64 {
+	if x != nil {
+		return x.ModifiedUnixNs
+	}
+	return 0
+}
+
+func (x *LogFile) GetLive() bool {
+	if x != nil {
+		return x.Live
+	}
+	return false
+}
+
+func (x *LogFile) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+// ListLogsRequest asks for log files.
+type ListLogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only files whose names match this pattern, with * ? and [a-z]; empty for all.
+	Glob          string `protobuf:"bytes,1,opt,name=glob,proto3" json:"glob,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLogsRequest) Reset() {
+	*x = ListLogsRequest{}
+	mi := &file_mobula_v1_state_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLogsRequest) ProtoMessage() {}
+
+func (x *ListLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLogsRequest.ProtoReflect.Descriptor instead.
+func (*ListLogsRequest) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListLogsRequest) GetGlob() string {
+	if x != nil {
+		return x.Glob
+	}
+	return ""
+}
+
+// ListLogsResponse has the log files.
+type ListLogsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The files.
+	Files         []*LogFile `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLogsResponse) Reset() {
+	*x = ListLogsResponse{}
+	mi := &file_mobula_v1_state_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLogsResponse) ProtoMessage() {}
+
+func (x *ListLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLogsResponse.ProtoReflect.Descriptor instead.
+func (*ListLogsResponse) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListLogsResponse) GetFiles() []*LogFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+// ReadLogRequest asks for a part of a log. One of name, worker_id, actor_id, task_id and pid says which; a task_id beside a name leaves only
+// that task's lines.
+type ReadLogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A file that ListLogs lists. An old one, NAME.1, is read before NAME as one log, and can be named to read only it.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// A worker, 16 bytes.
+	WorkerId []byte `protobuf:"bytes,2,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	// An actor, 16 bytes: the output of its latest process.
+	ActorId []byte `protobuf:"bytes,3,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// A task, 16 bytes: what it printed in its latest attempt.
+	TaskId []byte `protobuf:"bytes,4,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// A worker's process.
+	Pid int32 `protobuf:"varint,5,opt,name=pid,proto3" json:"pid,omitempty"`
+	// Which output of a worker.
+	Stream LogStream `protobuf:"varint,6,opt,name=stream,proto3,enum=mobula.v1.LogStream" json:"stream,omitempty"`
+	// Begin this many lines before the end, at most 1,000,000; not set: at offset.
+	Tail *uint32 `protobuf:"varint,7,opt,name=tail,proto3,oneof" json:"tail,omitempty"`
+	// Where to begin, 0 or next_offset of the answer before.
+	Offset int64 `protobuf:"varint,8,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Likewise inside of the answer before.
+	Inside        bool `protobuf:"varint,9,opt,name=inside,proto3" json:"inside,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadLogRequest) Reset() {
+	*x = ReadLogRequest{}
+	mi := &file_mobula_v1_state_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadLogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadLogRequest) ProtoMessage() {}
+
+func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
+func (*ReadLogRequest) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ReadLogRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReadLogRequest) GetWorkerId() []byte {
+	if x != nil {
+		return x.WorkerId
+	}
+	return nil
+}
+
+func (x *ReadLogRequest) GetActorId() []byte {
+	if x != nil {
+		return x.ActorId
+	}
+	return nil
+}
+
+func (x *ReadLogRequest) GetTaskId() []byte {
+	if x != nil {
+		return x.TaskId
+	}
+	return nil
+}
+
+func (x *ReadLogRequest) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *ReadLogRequest) GetStream() LogStream {
+	if x != nil {
+		return x.Stream
+	}
+	return LogStream_LOG_STREAM_UNSPECIFIED
+}
+
+func (x *ReadLogRequest) GetTail() uint32 {
+	if x != nil && x.Tail != nil {
+		return *x.Tail
+	}
+	return 0
+}
+
+func (x *ReadLogRequest) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ReadLogRequest) GetInside() bool {
+	if x != nil {
+		return x.Inside
+	}
+	return false
+}
+
+// ReadLogResponse has a part of a log.
+type ReadLogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The log's name, to go on with.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Whole lines, 256 KiB or a little more at most; they need not be UTF-8. Empty when there are none, or none yet.
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// Where the next part begins.
+	NextOffset int64 `protobuf:"varint,3,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
+	// Whether that is inside the output of the task that is asked for.
+	Inside bool `protobuf:"varint,4,opt,name=inside,proto3" json:"inside,omitempty"`
+	// Bytes after the offset that are no longer there: newer ones took their place.
+	LostBytes int64 `protobuf:"varint,5,opt,name=lost_bytes,json=lostBytes,proto3" json:"lost_bytes,omitempty"`
+	// Whether there is nothing more at present.
+	End bool `protobuf:"varint,6,opt,name=end,proto3" json:"end,omitempty"`
+	// Whether there may be more later.
+	Live          bool `protobuf:"varint,7,opt,name=live,proto3" json:"live,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadLogResponse) Reset() {
+	*x = ReadLogResponse{}
+	mi := &file_mobula_v1_state_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadLogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadLogResponse) ProtoMessage() {}
+
+func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mobula_v1_state_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
+func (*ReadLogResponse) Descriptor() ([]byte, []int) {
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ReadLogResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReadLogResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ReadLogResponse) GetNextOffset() int64 {
+	if x != nil {
+		return x.NextOffset
+	}
+	return 0
+}
+
+func (x *ReadLogResponse) GetInside() bool {
+	if x != nil {
+		return x.Inside
+	}
+	return false
+}
+
+func (x *ReadLogResponse) GetLostBytes() int64 {
+	if x != nil {
+		return x.LostBytes
+	}
+	return 0
+}
+
+func (x *ReadLogResponse) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
+func (x *ReadLogResponse) GetLive() bool {
+	if x != nil {
+		return x.Live
+	}
+	return false
+}
+
 // ExplainRequest asks about a task, an actor or an object.
 type ExplainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2122,7 +3609,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_mobula_v1_state_proto_msgTypes[25]
+	mi := &file_mobula_v1_state_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +3621,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[25]
+	mi := &file_mobula_v1_state_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +3634,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{25}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ExplainRequest) GetId() []byte {
@@ -2168,7 +3655,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_mobula_v1_state_proto_msgTypes[26]
+	mi := &file_mobula_v1_state_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2180,7 +3667,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[26]
+	mi := &file_mobula_v1_state_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2193,7 +3680,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{26}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ExplainResponse) GetText() string {
@@ -2214,7 +3701,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_mobula_v1_state_proto_msgTypes[27]
+	mi := &file_mobula_v1_state_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2226,7 +3713,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[27]
+	mi := &file_mobula_v1_state_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2239,7 +3726,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{27}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ShutdownRequest) GetReason() string {
@@ -2260,7 +3747,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_mobula_v1_state_proto_msgTypes[28]
+	mi := &file_mobula_v1_state_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +3759,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mobula_v1_state_proto_msgTypes[28]
+	mi := &file_mobula_v1_state_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +3772,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_mobula_v1_state_proto_rawDescGZIP(), []int{28}
+	return file_mobula_v1_state_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ShutdownResponse) GetPid() int32 {
@@ -2299,7 +3786,7 @@ var File_mobula_v1_state_proto protoreflect.FileDescriptor
 
 const file_mobula_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x15mobula/v1/state.proto\x12\tmobula.v1\x1a\x1cmobula/v1/controlplane.proto\x1a\x14mobula/v1/task.proto\"K\n" +
+	"\x15mobula/v1/state.proto\x12\tmobula.v1\x1a\x1cmobula/v1/controlplane.proto\x1a\x14mobula/v1/task.proto\x1a\x15mobula/v1/value.proto\"K\n" +
 	"\vResourceUse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x03R\x05total\x12\x12\n" +
@@ -2337,7 +3824,7 @@ const file_mobula_v1_state_proto_rawDesc = "" +
 	"\aobjects\x18\a \x01(\x04R\aobjects\x12%\n" +
 	"\x0eresident_bytes\x18\b \x01(\x04R\rresidentBytes\x12\x1f\n" +
 	"\vcontrol_dir\x18\t \x01(\tR\n" +
-	"controlDir\"\xe5\x04\n" +
+	"controlDir\"\xed\a\n" +
 	"\bTaskInfo\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\fR\x06taskId\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\fR\x05jobId\x12\x1a\n" +
@@ -2356,35 +3843,71 @@ const file_mobula_v1_state_proto_rawDesc = "" +
 	"\x04name\x18\x0e \x01(\tR\x04name\x127\n" +
 	"\x06labels\x18\x0f \x03(\v2\x1f.mobula.v1.TaskInfo.LabelsEntryR\x06labels\x12\"\n" +
 	"\rbegun_unix_ns\x18\x10 \x01(\x03R\vbegunUnixNs\x12\"\n" +
-	"\rended_unix_ns\x18\x11 \x01(\x03R\vendedUnixNs\x1a9\n" +
+	"\rended_unix_ns\x18\x11 \x01(\x03R\vendedUnixNs\x12$\n" +
+	"\x0eparent_task_id\x18\x12 \x01(\fR\fparentTaskId\x123\n" +
+	"\n" +
+	"error_kind\x18\x13 \x01(\x0e2\x14.mobula.v1.ErrorKindR\terrorKind\x12/\n" +
+	"\blanguage\x18\x14 \x01(\x0e2\x13.mobula.v1.LanguageR\blanguage\x12@\n" +
+	"\tresources\x18\x15 \x03(\v2\".mobula.v1.TaskInfo.ResourcesEntryR\tresources\x12,\n" +
+	"\x12placement_group_id\x18\x16 \x01(\fR\x10placementGroupId\x12\x1f\n" +
+	"\vruntime_env\x18\x17 \x01(\tR\n" +
+	"runtimeEnv\x12+\n" +
+	"\x12args_ready_unix_ns\x18\x18 \x01(\x03R\x0fargsReadyUnixNs\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x87\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
+	"\x0eResourcesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xbf\x01\n" +
 	"\x10ListTasksRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12*\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x14.mobula.v1.TaskStateR\x05state\x12\x15\n" +
 	"\x06job_id\x18\x03 \x01(\fR\x05jobId\x12\x1a\n" +
-	"\bfunction\x18\x04 \x01(\tR\bfunction\"T\n" +
+	"\bfunction\x18\x04 \x01(\tR\bfunction\x12\x17\n" +
+	"\atask_id\x18\x05 \x01(\fR\x06taskId\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\fR\tpageToken\"|\n" +
 	"\x11ListTasksResponse\x12)\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x13.mobula.v1.TaskInfoR\x05tasks\x12\x14\n" +
-	"\x05total\x18\x02 \x01(\x04R\x05total\"\x97\x02\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\fR\rnextPageToken\"\x17\n" +
+	"\x15SummarizeTasksRequest\"\x98\x01\n" +
+	"\vTaskSummary\x12\x1a\n" +
+	"\bfunction\x18\x01 \x01(\tR\bfunction\x12+\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x17.mobula.v1.TemplateKindR\x04kind\x12*\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x14.mobula.v1.TaskStateR\x05state\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x04R\x05count\"Z\n" +
+	"\x16SummarizeTasksResponse\x12*\n" +
+	"\x04rows\x18\x01 \x03(\v2\x16.mobula.v1.TaskSummaryR\x04rows\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\"\xe7\x03\n" +
 	"\tActorInfo\x12.\n" +
 	"\x06record\x18\x01 \x01(\v2\x16.mobula.v1.ActorRecordR\x06record\x12#\n" +
 	"\rwaiting_calls\x18\x02 \x01(\x04R\fwaitingCalls\x12#\n" +
 	"\rrunning_calls\x18\x03 \x01(\x04R\frunningCalls\x12\x1b\n" +
 	"\tcall_site\x18\x04 \x01(\tR\bcallSite\x128\n" +
-	"\x06labels\x18\x05 \x03(\v2 .mobula.v1.ActorInfo.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\x05 \x03(\v2 .mobula.v1.ActorInfo.LabelsEntryR\x06labels\x12A\n" +
+	"\tresources\x18\x06 \x03(\v2#.mobula.v1.ActorInfo.ResourcesEntryR\tresources\x12,\n" +
+	"\x12placement_group_id\x18\a \x01(\fR\x10placementGroupId\x12\x1f\n" +
+	"\vruntime_env\x18\b \x01(\tR\n" +
+	"runtimeEnv\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x86\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
+	"\x0eResourcesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xc0\x01\n" +
 	"\x11ListActorsRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12.\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x16.mobula.v1.ActorStatusR\x06status\x12\x15\n" +
 	"\x06job_id\x18\x03 \x01(\fR\x05jobId\x12\x14\n" +
-	"\x05class\x18\x04 \x01(\tR\x05class\"X\n" +
+	"\x05class\x18\x04 \x01(\tR\x05class\x12\x19\n" +
+	"\bactor_id\x18\x05 \x01(\fR\aactorId\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\fR\tpageToken\"\x80\x01\n" +
 	"\x12ListActorsResponse\x12,\n" +
 	"\x06actors\x18\x01 \x03(\v2\x14.mobula.v1.ActorInfoR\x06actors\x12\x14\n" +
-	"\x05total\x18\x02 \x01(\x04R\x05total\"N\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\fR\rnextPageToken\"N\n" +
 	"\fObjectHolder\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\bR\x06worker\x12\x14\n" +
@@ -2402,31 +3925,41 @@ const file_mobula_v1_state_proto_rawDesc = "" +
 	"\x0einternal_holds\x18\b \x01(\rR\rinternalHolds\x12\x1b\n" +
 	"\tcall_site\x18\t \x01(\tR\bcallSite\x12\x1a\n" +
 	"\bfunction\x18\n" +
-	" \x01(\tR\bfunction\"\x95\x01\n" +
+	" \x01(\tR\bfunction\"\xd1\x01\n" +
 	"\x12ListObjectsRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12,\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x16.mobula.v1.ObjectStateR\x05state\x12\x15\n" +
 	"\x06job_id\x18\x03 \x01(\fR\x05jobId\x12$\n" +
-	"\x0emin_size_bytes\x18\x04 \x01(\x04R\fminSizeBytes\"\\\n" +
+	"\x0emin_size_bytes\x18\x04 \x01(\x04R\fminSizeBytes\x12\x1b\n" +
+	"\tobject_id\x18\x05 \x01(\fR\bobjectId\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\fR\tpageToken\"\x84\x01\n" +
 	"\x13ListObjectsResponse\x12/\n" +
 	"\aobjects\x18\x01 \x03(\v2\x15.mobula.v1.ObjectInfoR\aobjects\x12\x14\n" +
-	"\x05total\x18\x02 \x01(\x04R\x05total\"(\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\fR\rnextPageToken\"G\n" +
 	"\x10ListNodesRequest\x12\x14\n" +
-	"\x05limit\x18\x01 \x01(\rR\x05limit\"T\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\fR\tpageToken\"|\n" +
 	"\x11ListNodesResponse\x12)\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x13.mobula.v1.NodeInfoR\x05nodes\x12\x14\n" +
-	"\x05total\x18\x02 \x01(\x04R\x05total\"\x8a\x01\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\fR\rnextPageToken\"\x8a\x01\n" +
 	"\aJobInfo\x12,\n" +
 	"\x06record\x18\x01 \x01(\v2\x14.mobula.v1.JobRecordR\x06record\x12\x14\n" +
 	"\x05tasks\x18\x02 \x01(\x04R\x05tasks\x12\x18\n" +
 	"\aworkers\x18\x03 \x01(\rR\aworkers\x12!\n" +
-	"\finline_bytes\x18\x04 \x01(\x04R\vinlineBytes\"U\n" +
+	"\finline_bytes\x18\x04 \x01(\x04R\vinlineBytes\"t\n" +
 	"\x0fListJobsRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12,\n" +
-	"\x06status\x18\x02 \x01(\x0e2\x14.mobula.v1.JobStatusR\x06status\"P\n" +
+	"\x06status\x18\x02 \x01(\x0e2\x14.mobula.v1.JobStatusR\x06status\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\fR\tpageToken\"x\n" +
 	"\x10ListJobsResponse\x12&\n" +
 	"\x04jobs\x18\x01 \x03(\v2\x12.mobula.v1.JobInfoR\x04jobs\x12\x14\n" +
-	"\x05total\x18\x02 \x01(\x04R\x05total\"\xf3\x02\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\fR\rnextPageToken\"\xa5\x03\n" +
 	"\n" +
 	"WorkerInfo\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\fR\bworkerId\x12\x15\n" +
@@ -2440,14 +3973,77 @@ const file_mobula_v1_state_proto_rawDesc = "" +
 	"\x0fstarted_unix_ns\x18\t \x01(\x03R\rstartedUnixNs\x12\"\n" +
 	"\rended_unix_ns\x18\n" +
 	" \x01(\x03R\vendedUnixNs\x12\x12\n" +
-	"\x04exit\x18\v \x01(\tR\x04exit\"o\n" +
+	"\x04exit\x18\v \x01(\tR\x04exit\x120\n" +
+	"\texit_type\x18\f \x01(\x0e2\x13.mobula.v1.ExitTypeR\bexitType\"\xab\x01\n" +
 	"\x12ListWorkersRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12,\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x16.mobula.v1.WorkerStateR\x05state\x12\x15\n" +
-	"\x06job_id\x18\x03 \x01(\fR\x05jobId\"\\\n" +
+	"\x06job_id\x18\x03 \x01(\fR\x05jobId\x12\x1b\n" +
+	"\tworker_id\x18\x04 \x01(\fR\bworkerId\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\fR\tpageToken\"\x84\x01\n" +
 	"\x13ListWorkersResponse\x12/\n" +
 	"\aworkers\x18\x01 \x03(\v2\x15.mobula.v1.WorkerInfoR\aworkers\x12\x14\n" +
-	"\x05total\x18\x02 \x01(\x04R\x05total\" \n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\fR\rnextPageToken\"\xc5\x01\n" +
+	"\x0eRuntimeEnvInfo\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\fR\x05jobId\x12\x1f\n" +
+	"\vruntime_env\x18\x02 \x01(\tR\n" +
+	"runtimeEnv\x120\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x1a.mobula.v1.RuntimeEnvStateR\x05state\x12\x19\n" +
+	"\bsetup_ns\x18\x04 \x01(\x03R\asetupNs\x12\x18\n" +
+	"\aworkers\x18\x05 \x01(\rR\aworkers\x12\x14\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\".\n" +
+	"\x16ListRuntimeEnvsRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\"m\n" +
+	"\x17ListRuntimeEnvsResponse\x12<\n" +
+	"\fruntime_envs\x18\x01 \x03(\v2\x19.mobula.v1.RuntimeEnvInfoR\vruntimeEnvs\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\"\xdd\x01\n" +
+	"\tEventInfo\x12\x17\n" +
+	"\aunix_ns\x18\x01 \x01(\x03R\x06unixNs\x12.\n" +
+	"\x06source\x18\x02 \x01(\x0e2\x16.mobula.v1.EventSourceR\x06source\x124\n" +
+	"\bseverity\x18\x03 \x01(\x0e2\x18.mobula.v1.EventSeverityR\bseverity\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\fR\x02id\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\x12\x15\n" +
+	"\x06job_id\x18\x06 \x01(\fR\x05jobId\x12\x10\n" +
+	"\x03pid\x18\a \x01(\x05R\x03pid\")\n" +
+	"\x11ListEventsRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\"X\n" +
+	"\x12ListEventsResponse\x12,\n" +
+	"\x06events\x18\x01 \x03(\v2\x14.mobula.v1.EventInfoR\x06events\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\"\x8e\x01\n" +
+	"\aLogFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x02 \x01(\x04R\tsizeBytes\x12(\n" +
+	"\x10modified_unix_ns\x18\x03 \x01(\x03R\x0emodifiedUnixNs\x12\x12\n" +
+	"\x04live\x18\x04 \x01(\bR\x04live\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\"%\n" +
+	"\x0fListLogsRequest\x12\x12\n" +
+	"\x04glob\x18\x01 \x01(\tR\x04glob\"<\n" +
+	"\x10ListLogsResponse\x12(\n" +
+	"\x05files\x18\x01 \x03(\v2\x12.mobula.v1.LogFileR\x05files\"\x87\x02\n" +
+	"\x0eReadLogRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
+	"\tworker_id\x18\x02 \x01(\fR\bworkerId\x12\x19\n" +
+	"\bactor_id\x18\x03 \x01(\fR\aactorId\x12\x17\n" +
+	"\atask_id\x18\x04 \x01(\fR\x06taskId\x12\x10\n" +
+	"\x03pid\x18\x05 \x01(\x05R\x03pid\x12,\n" +
+	"\x06stream\x18\x06 \x01(\x0e2\x14.mobula.v1.LogStreamR\x06stream\x12\x17\n" +
+	"\x04tail\x18\a \x01(\rH\x00R\x04tail\x88\x01\x01\x12\x16\n" +
+	"\x06offset\x18\b \x01(\x03R\x06offset\x12\x16\n" +
+	"\x06inside\x18\t \x01(\bR\x06insideB\a\n" +
+	"\x05_tail\"\xb7\x01\n" +
+	"\x0fReadLogResponse\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x1f\n" +
+	"\vnext_offset\x18\x03 \x01(\x03R\n" +
+	"nextOffset\x12\x16\n" +
+	"\x06inside\x18\x04 \x01(\bR\x06inside\x12\x1d\n" +
+	"\n" +
+	"lost_bytes\x18\x05 \x01(\x03R\tlostBytes\x12\x10\n" +
+	"\x03end\x18\x06 \x01(\bR\x03end\x12\x12\n" +
+	"\x04live\x18\a \x01(\bR\x04live\" \n" +
 	"\x0eExplainRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\"%\n" +
 	"\x0fExplainResponse\x12\x12\n" +
@@ -2475,16 +4071,49 @@ const file_mobula_v1_state_proto_rawDesc = "" +
 	"\x11WORKER_STATE_IDLE\x10\x02\x12\x15\n" +
 	"\x11WORKER_STATE_BUSY\x10\x03\x12\x17\n" +
 	"\x13WORKER_STATE_ENDING\x10\x04\x12\x16\n" +
-	"\x12WORKER_STATE_ENDED\x10\x052\x98\x05\n" +
+	"\x12WORKER_STATE_ENDED\x10\x05*\xc3\x01\n" +
+	"\bExitType\x12\x19\n" +
+	"\x15EXIT_TYPE_UNSPECIFIED\x10\x00\x12\"\n" +
+	"\x1eEXIT_TYPE_INTENDED_SYSTEM_EXIT\x10\x01\x12 \n" +
+	"\x1cEXIT_TYPE_INTENDED_USER_EXIT\x10\x02\x12\x18\n" +
+	"\x14EXIT_TYPE_USER_ERROR\x10\x03\x12\x1a\n" +
+	"\x16EXIT_TYPE_SYSTEM_ERROR\x10\x04\x12 \n" +
+	"\x1cEXIT_TYPE_NODE_OUT_OF_MEMORY\x10\x05*\xab\x01\n" +
+	"\x0fRuntimeEnvState\x12!\n" +
+	"\x1dRUNTIME_ENV_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16RUNTIME_ENV_STATE_IDLE\x10\x01\x12\x1e\n" +
+	"\x1aRUNTIME_ENV_STATE_BUILDING\x10\x02\x12\x1b\n" +
+	"\x17RUNTIME_ENV_STATE_READY\x10\x03\x12\x1c\n" +
+	"\x18RUNTIME_ENV_STATE_FAILED\x10\x04*\x89\x01\n" +
+	"\vEventSource\x12\x1c\n" +
+	"\x18EVENT_SOURCE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11EVENT_SOURCE_NODE\x10\x01\x12\x14\n" +
+	"\x10EVENT_SOURCE_JOB\x10\x02\x12\x17\n" +
+	"\x13EVENT_SOURCE_WORKER\x10\x03\x12\x16\n" +
+	"\x12EVENT_SOURCE_ACTOR\x10\x04*b\n" +
+	"\rEventSeverity\x12\x1e\n" +
+	"\x1aEVENT_SEVERITY_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13EVENT_SEVERITY_INFO\x10\x01\x12\x18\n" +
+	"\x14EVENT_SEVERITY_ERROR\x10\x02*O\n" +
+	"\tLogStream\x12\x1a\n" +
+	"\x16LOG_STREAM_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eLOG_STREAM_OUT\x10\x01\x12\x12\n" +
+	"\x0eLOG_STREAM_ERR\x10\x022\x9b\b\n" +
 	"\vNodeService\x12F\n" +
 	"\tGetStatus\x12\x1b.mobula.v1.GetStatusRequest\x1a\x1c.mobula.v1.GetStatusResponse\x12F\n" +
-	"\tListTasks\x12\x1b.mobula.v1.ListTasksRequest\x1a\x1c.mobula.v1.ListTasksResponse\x12I\n" +
+	"\tListTasks\x12\x1b.mobula.v1.ListTasksRequest\x1a\x1c.mobula.v1.ListTasksResponse\x12U\n" +
+	"\x0eSummarizeTasks\x12 .mobula.v1.SummarizeTasksRequest\x1a!.mobula.v1.SummarizeTasksResponse\x12I\n" +
 	"\n" +
 	"ListActors\x12\x1c.mobula.v1.ListActorsRequest\x1a\x1d.mobula.v1.ListActorsResponse\x12L\n" +
 	"\vListObjects\x12\x1d.mobula.v1.ListObjectsRequest\x1a\x1e.mobula.v1.ListObjectsResponse\x12F\n" +
 	"\tListNodes\x12\x1b.mobula.v1.ListNodesRequest\x1a\x1c.mobula.v1.ListNodesResponse\x12C\n" +
 	"\bListJobs\x12\x1a.mobula.v1.ListJobsRequest\x1a\x1b.mobula.v1.ListJobsResponse\x12L\n" +
-	"\vListWorkers\x12\x1d.mobula.v1.ListWorkersRequest\x1a\x1e.mobula.v1.ListWorkersResponse\x12@\n" +
+	"\vListWorkers\x12\x1d.mobula.v1.ListWorkersRequest\x1a\x1e.mobula.v1.ListWorkersResponse\x12X\n" +
+	"\x0fListRuntimeEnvs\x12!.mobula.v1.ListRuntimeEnvsRequest\x1a\".mobula.v1.ListRuntimeEnvsResponse\x12I\n" +
+	"\n" +
+	"ListEvents\x12\x1c.mobula.v1.ListEventsRequest\x1a\x1d.mobula.v1.ListEventsResponse\x12C\n" +
+	"\bListLogs\x12\x1a.mobula.v1.ListLogsRequest\x1a\x1b.mobula.v1.ListLogsResponse\x12@\n" +
+	"\aReadLog\x12\x19.mobula.v1.ReadLogRequest\x1a\x1a.mobula.v1.ReadLogResponse\x12@\n" +
 	"\aExplain\x12\x19.mobula.v1.ExplainRequest\x1a\x1a.mobula.v1.ExplainResponse\x12C\n" +
 	"\bShutdown\x12\x1a.mobula.v1.ShutdownRequest\x1a\x1b.mobula.v1.ShutdownResponseB5Z3github.com/mobula-dev/mobula/gen/mobula/v1;mobulav1b\x06proto3"
 
@@ -2500,104 +4129,151 @@ func file_mobula_v1_state_proto_rawDescGZIP() []byte {
 	return file_mobula_v1_state_proto_rawDescData
 }
 
-var file_mobula_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_mobula_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_mobula_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_mobula_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_mobula_v1_state_proto_goTypes = []any{
-	(TaskState)(0),              // 0: mobula.v1.TaskState
-	(ObjectState)(0),            // 1: mobula.v1.ObjectState
-	(WorkerState)(0),            // 2: mobula.v1.WorkerState
-	(*ResourceUse)(nil),         // 3: mobula.v1.ResourceUse
-	(*StoreUse)(nil),            // 4: mobula.v1.StoreUse
-	(*NodeInfo)(nil),            // 5: mobula.v1.NodeInfo
-	(*TaskCounts)(nil),          // 6: mobula.v1.TaskCounts
-	(*WorkerCounts)(nil),        // 7: mobula.v1.WorkerCounts
-	(*GetStatusRequest)(nil),    // 8: mobula.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),   // 9: mobula.v1.GetStatusResponse
-	(*TaskInfo)(nil),            // 10: mobula.v1.TaskInfo
-	(*ListTasksRequest)(nil),    // 11: mobula.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),   // 12: mobula.v1.ListTasksResponse
-	(*ActorInfo)(nil),           // 13: mobula.v1.ActorInfo
-	(*ListActorsRequest)(nil),   // 14: mobula.v1.ListActorsRequest
-	(*ListActorsResponse)(nil),  // 15: mobula.v1.ListActorsResponse
-	(*ObjectHolder)(nil),        // 16: mobula.v1.ObjectHolder
-	(*ObjectInfo)(nil),          // 17: mobula.v1.ObjectInfo
-	(*ListObjectsRequest)(nil),  // 18: mobula.v1.ListObjectsRequest
-	(*ListObjectsResponse)(nil), // 19: mobula.v1.ListObjectsResponse
-	(*ListNodesRequest)(nil),    // 20: mobula.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),   // 21: mobula.v1.ListNodesResponse
-	(*JobInfo)(nil),             // 22: mobula.v1.JobInfo
-	(*ListJobsRequest)(nil),     // 23: mobula.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),    // 24: mobula.v1.ListJobsResponse
-	(*WorkerInfo)(nil),          // 25: mobula.v1.WorkerInfo
-	(*ListWorkersRequest)(nil),  // 26: mobula.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil), // 27: mobula.v1.ListWorkersResponse
-	(*ExplainRequest)(nil),      // 28: mobula.v1.ExplainRequest
-	(*ExplainResponse)(nil),     // 29: mobula.v1.ExplainResponse
-	(*ShutdownRequest)(nil),     // 30: mobula.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),    // 31: mobula.v1.ShutdownResponse
-	nil,                         // 32: mobula.v1.TaskInfo.LabelsEntry
-	nil,                         // 33: mobula.v1.ActorInfo.LabelsEntry
-	(*NodeRecord)(nil),          // 34: mobula.v1.NodeRecord
-	(TemplateKind)(0),           // 35: mobula.v1.TemplateKind
-	(*ActorRecord)(nil),         // 36: mobula.v1.ActorRecord
-	(ActorStatus)(0),            // 37: mobula.v1.ActorStatus
-	(*JobRecord)(nil),           // 38: mobula.v1.JobRecord
-	(JobStatus)(0),              // 39: mobula.v1.JobStatus
-	(Language)(0),               // 40: mobula.v1.Language
-	(Isolation)(0),              // 41: mobula.v1.Isolation
+	(TaskState)(0),                  // 0: mobula.v1.TaskState
+	(ObjectState)(0),                // 1: mobula.v1.ObjectState
+	(WorkerState)(0),                // 2: mobula.v1.WorkerState
+	(ExitType)(0),                   // 3: mobula.v1.ExitType
+	(RuntimeEnvState)(0),            // 4: mobula.v1.RuntimeEnvState
+	(EventSource)(0),                // 5: mobula.v1.EventSource
+	(EventSeverity)(0),              // 6: mobula.v1.EventSeverity
+	(LogStream)(0),                  // 7: mobula.v1.LogStream
+	(*ResourceUse)(nil),             // 8: mobula.v1.ResourceUse
+	(*StoreUse)(nil),                // 9: mobula.v1.StoreUse
+	(*NodeInfo)(nil),                // 10: mobula.v1.NodeInfo
+	(*TaskCounts)(nil),              // 11: mobula.v1.TaskCounts
+	(*WorkerCounts)(nil),            // 12: mobula.v1.WorkerCounts
+	(*GetStatusRequest)(nil),        // 13: mobula.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),       // 14: mobula.v1.GetStatusResponse
+	(*TaskInfo)(nil),                // 15: mobula.v1.TaskInfo
+	(*ListTasksRequest)(nil),        // 16: mobula.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),       // 17: mobula.v1.ListTasksResponse
+	(*SummarizeTasksRequest)(nil),   // 18: mobula.v1.SummarizeTasksRequest
+	(*TaskSummary)(nil),             // 19: mobula.v1.TaskSummary
+	(*SummarizeTasksResponse)(nil),  // 20: mobula.v1.SummarizeTasksResponse
+	(*ActorInfo)(nil),               // 21: mobula.v1.ActorInfo
+	(*ListActorsRequest)(nil),       // 22: mobula.v1.ListActorsRequest
+	(*ListActorsResponse)(nil),      // 23: mobula.v1.ListActorsResponse
+	(*ObjectHolder)(nil),            // 24: mobula.v1.ObjectHolder
+	(*ObjectInfo)(nil),              // 25: mobula.v1.ObjectInfo
+	(*ListObjectsRequest)(nil),      // 26: mobula.v1.ListObjectsRequest
+	(*ListObjectsResponse)(nil),     // 27: mobula.v1.ListObjectsResponse
+	(*ListNodesRequest)(nil),        // 28: mobula.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),       // 29: mobula.v1.ListNodesResponse
+	(*JobInfo)(nil),                 // 30: mobula.v1.JobInfo
+	(*ListJobsRequest)(nil),         // 31: mobula.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),        // 32: mobula.v1.ListJobsResponse
+	(*WorkerInfo)(nil),              // 33: mobula.v1.WorkerInfo
+	(*ListWorkersRequest)(nil),      // 34: mobula.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),     // 35: mobula.v1.ListWorkersResponse
+	(*RuntimeEnvInfo)(nil),          // 36: mobula.v1.RuntimeEnvInfo
+	(*ListRuntimeEnvsRequest)(nil),  // 37: mobula.v1.ListRuntimeEnvsRequest
+	(*ListRuntimeEnvsResponse)(nil), // 38: mobula.v1.ListRuntimeEnvsResponse
+	(*EventInfo)(nil),               // 39: mobula.v1.EventInfo
+	(*ListEventsRequest)(nil),       // 40: mobula.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),      // 41: mobula.v1.ListEventsResponse
+	(*LogFile)(nil),                 // 42: mobula.v1.LogFile
+	(*ListLogsRequest)(nil),         // 43: mobula.v1.ListLogsRequest
+	(*ListLogsResponse)(nil),        // 44: mobula.v1.ListLogsResponse
+	(*ReadLogRequest)(nil),          // 45: mobula.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),         // 46: mobula.v1.ReadLogResponse
+	(*ExplainRequest)(nil),          // 47: mobula.v1.ExplainRequest
+	(*ExplainResponse)(nil),         // 48: mobula.v1.ExplainResponse
+	(*ShutdownRequest)(nil),         // 49: mobula.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),        // 50: mobula.v1.ShutdownResponse
+	nil,                             // 51: mobula.v1.TaskInfo.LabelsEntry
+	nil,                             // 52: mobula.v1.TaskInfo.ResourcesEntry
+	nil,                             // 53: mobula.v1.ActorInfo.LabelsEntry
+	nil,                             // 54: mobula.v1.ActorInfo.ResourcesEntry
+	(*NodeRecord)(nil),              // 55: mobula.v1.NodeRecord
+	(TemplateKind)(0),               // 56: mobula.v1.TemplateKind
+	(ErrorKind)(0),                  // 57: mobula.v1.ErrorKind
+	(Language)(0),                   // 58: mobula.v1.Language
+	(*ActorRecord)(nil),             // 59: mobula.v1.ActorRecord
+	(ActorStatus)(0),                // 60: mobula.v1.ActorStatus
+	(*JobRecord)(nil),               // 61: mobula.v1.JobRecord
+	(JobStatus)(0),                  // 62: mobula.v1.JobStatus
+	(Isolation)(0),                  // 63: mobula.v1.Isolation
 }
 var file_mobula_v1_state_proto_depIdxs = []int32{
-	34, // 0: mobula.v1.NodeInfo.record:type_name -> mobula.v1.NodeRecord
-	3,  // 1: mobula.v1.NodeInfo.resources:type_name -> mobula.v1.ResourceUse
-	4,  // 2: mobula.v1.NodeInfo.store:type_name -> mobula.v1.StoreUse
-	5,  // 3: mobula.v1.GetStatusResponse.node:type_name -> mobula.v1.NodeInfo
-	6,  // 4: mobula.v1.GetStatusResponse.tasks:type_name -> mobula.v1.TaskCounts
-	7,  // 5: mobula.v1.GetStatusResponse.workers:type_name -> mobula.v1.WorkerCounts
-	35, // 6: mobula.v1.TaskInfo.kind:type_name -> mobula.v1.TemplateKind
+	55, // 0: mobula.v1.NodeInfo.record:type_name -> mobula.v1.NodeRecord
+	8,  // 1: mobula.v1.NodeInfo.resources:type_name -> mobula.v1.ResourceUse
+	9,  // 2: mobula.v1.NodeInfo.store:type_name -> mobula.v1.StoreUse
+	10, // 3: mobula.v1.GetStatusResponse.node:type_name -> mobula.v1.NodeInfo
+	11, // 4: mobula.v1.GetStatusResponse.tasks:type_name -> mobula.v1.TaskCounts
+	12, // 5: mobula.v1.GetStatusResponse.workers:type_name -> mobula.v1.WorkerCounts
+	56, // 6: mobula.v1.TaskInfo.kind:type_name -> mobula.v1.TemplateKind
 	0,  // 7: mobula.v1.TaskInfo.state:type_name -> mobula.v1.TaskState
-	32, // 8: mobula.v1.TaskInfo.labels:type_name -> mobula.v1.TaskInfo.LabelsEntry
-	0,  // 9: mobula.v1.ListTasksRequest.state:type_name -> mobula.v1.TaskState
-	10, // 10: mobula.v1.ListTasksResponse.tasks:type_name -> mobula.v1.TaskInfo
-	36, // 11: mobula.v1.ActorInfo.record:type_name -> mobula.v1.ActorRecord
-	33, // 12: mobula.v1.ActorInfo.labels:type_name -> mobula.v1.ActorInfo.LabelsEntry
-	37, // 13: mobula.v1.ListActorsRequest.status:type_name -> mobula.v1.ActorStatus
-	13, // 14: mobula.v1.ListActorsResponse.actors:type_name -> mobula.v1.ActorInfo
-	1,  // 15: mobula.v1.ObjectInfo.state:type_name -> mobula.v1.ObjectState
-	16, // 16: mobula.v1.ObjectInfo.holders:type_name -> mobula.v1.ObjectHolder
-	1,  // 17: mobula.v1.ListObjectsRequest.state:type_name -> mobula.v1.ObjectState
-	17, // 18: mobula.v1.ListObjectsResponse.objects:type_name -> mobula.v1.ObjectInfo
-	5,  // 19: mobula.v1.ListNodesResponse.nodes:type_name -> mobula.v1.NodeInfo
-	38, // 20: mobula.v1.JobInfo.record:type_name -> mobula.v1.JobRecord
-	39, // 21: mobula.v1.ListJobsRequest.status:type_name -> mobula.v1.JobStatus
-	22, // 22: mobula.v1.ListJobsResponse.jobs:type_name -> mobula.v1.JobInfo
-	2,  // 23: mobula.v1.WorkerInfo.state:type_name -> mobula.v1.WorkerState
-	40, // 24: mobula.v1.WorkerInfo.language:type_name -> mobula.v1.Language
-	41, // 25: mobula.v1.WorkerInfo.isolation:type_name -> mobula.v1.Isolation
-	2,  // 26: mobula.v1.ListWorkersRequest.state:type_name -> mobula.v1.WorkerState
-	25, // 27: mobula.v1.ListWorkersResponse.workers:type_name -> mobula.v1.WorkerInfo
-	8,  // 28: mobula.v1.NodeService.GetStatus:input_type -> mobula.v1.GetStatusRequest
-	11, // 29: mobula.v1.NodeService.ListTasks:input_type -> mobula.v1.ListTasksRequest
-	14, // 30: mobula.v1.NodeService.ListActors:input_type -> mobula.v1.ListActorsRequest
-	18, // 31: mobula.v1.NodeService.ListObjects:input_type -> mobula.v1.ListObjectsRequest
-	20, // 32: mobula.v1.NodeService.ListNodes:input_type -> mobula.v1.ListNodesRequest
-	23, // 33: mobula.v1.NodeService.ListJobs:input_type -> mobula.v1.ListJobsRequest
-	26, // 34: mobula.v1.NodeService.ListWorkers:input_type -> mobula.v1.ListWorkersRequest
-	28, // 35: mobula.v1.NodeService.Explain:input_type -> mobula.v1.ExplainRequest
-	30, // 36: mobula.v1.NodeService.Shutdown:input_type -> mobula.v1.ShutdownRequest
-	9,  // 37: mobula.v1.NodeService.GetStatus:output_type -> mobula.v1.GetStatusResponse
-	12, // 38: mobula.v1.NodeService.ListTasks:output_type -> mobula.v1.ListTasksResponse
-	15, // 39: mobula.v1.NodeService.ListActors:output_type -> mobula.v1.ListActorsResponse
-	19, // 40: mobula.v1.NodeService.ListObjects:output_type -> mobula.v1.ListObjectsResponse
-	21, // 41: mobula.v1.NodeService.ListNodes:output_type -> mobula.v1.ListNodesResponse
-	24, // 42: mobula.v1.NodeService.ListJobs:output_type -> mobula.v1.ListJobsResponse
-	27, // 43: mobula.v1.NodeService.ListWorkers:output_type -> mobula.v1.ListWorkersResponse
-	29, // 44: mobula.v1.NodeService.Explain:output_type -> mobula.v1.ExplainResponse
-	31, // 45: mobula.v1.NodeService.Shutdown:output_type -> mobula.v1.ShutdownResponse
-	37, // [37:46] is the sub-list for method output_type
-	28, // [28:37] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	51, // 8: mobula.v1.TaskInfo.labels:type_name -> mobula.v1.TaskInfo.LabelsEntry
+	57, // 9: mobula.v1.TaskInfo.error_kind:type_name -> mobula.v1.ErrorKind
+	58, // 10: mobula.v1.TaskInfo.language:type_name -> mobula.v1.Language
+	52, // 11: mobula.v1.TaskInfo.resources:type_name -> mobula.v1.TaskInfo.ResourcesEntry
+	0,  // 12: mobula.v1.ListTasksRequest.state:type_name -> mobula.v1.TaskState
+	15, // 13: mobula.v1.ListTasksResponse.tasks:type_name -> mobula.v1.TaskInfo
+	56, // 14: mobula.v1.TaskSummary.kind:type_name -> mobula.v1.TemplateKind
+	0,  // 15: mobula.v1.TaskSummary.state:type_name -> mobula.v1.TaskState
+	19, // 16: mobula.v1.SummarizeTasksResponse.rows:type_name -> mobula.v1.TaskSummary
+	59, // 17: mobula.v1.ActorInfo.record:type_name -> mobula.v1.ActorRecord
+	53, // 18: mobula.v1.ActorInfo.labels:type_name -> mobula.v1.ActorInfo.LabelsEntry
+	54, // 19: mobula.v1.ActorInfo.resources:type_name -> mobula.v1.ActorInfo.ResourcesEntry
+	60, // 20: mobula.v1.ListActorsRequest.status:type_name -> mobula.v1.ActorStatus
+	21, // 21: mobula.v1.ListActorsResponse.actors:type_name -> mobula.v1.ActorInfo
+	1,  // 22: mobula.v1.ObjectInfo.state:type_name -> mobula.v1.ObjectState
+	24, // 23: mobula.v1.ObjectInfo.holders:type_name -> mobula.v1.ObjectHolder
+	1,  // 24: mobula.v1.ListObjectsRequest.state:type_name -> mobula.v1.ObjectState
+	25, // 25: mobula.v1.ListObjectsResponse.objects:type_name -> mobula.v1.ObjectInfo
+	10, // 26: mobula.v1.ListNodesResponse.nodes:type_name -> mobula.v1.NodeInfo
+	61, // 27: mobula.v1.JobInfo.record:type_name -> mobula.v1.JobRecord
+	62, // 28: mobula.v1.ListJobsRequest.status:type_name -> mobula.v1.JobStatus
+	30, // 29: mobula.v1.ListJobsResponse.jobs:type_name -> mobula.v1.JobInfo
+	2,  // 30: mobula.v1.WorkerInfo.state:type_name -> mobula.v1.WorkerState
+	58, // 31: mobula.v1.WorkerInfo.language:type_name -> mobula.v1.Language
+	63, // 32: mobula.v1.WorkerInfo.isolation:type_name -> mobula.v1.Isolation
+	3,  // 33: mobula.v1.WorkerInfo.exit_type:type_name -> mobula.v1.ExitType
+	2,  // 34: mobula.v1.ListWorkersRequest.state:type_name -> mobula.v1.WorkerState
+	33, // 35: mobula.v1.ListWorkersResponse.workers:type_name -> mobula.v1.WorkerInfo
+	4,  // 36: mobula.v1.RuntimeEnvInfo.state:type_name -> mobula.v1.RuntimeEnvState
+	36, // 37: mobula.v1.ListRuntimeEnvsResponse.runtime_envs:type_name -> mobula.v1.RuntimeEnvInfo
+	5,  // 38: mobula.v1.EventInfo.source:type_name -> mobula.v1.EventSource
+	6,  // 39: mobula.v1.EventInfo.severity:type_name -> mobula.v1.EventSeverity
+	39, // 40: mobula.v1.ListEventsResponse.events:type_name -> mobula.v1.EventInfo
+	42, // 41: mobula.v1.ListLogsResponse.files:type_name -> mobula.v1.LogFile
+	7,  // 42: mobula.v1.ReadLogRequest.stream:type_name -> mobula.v1.LogStream
+	13, // 43: mobula.v1.NodeService.GetStatus:input_type -> mobula.v1.GetStatusRequest
+	16, // 44: mobula.v1.NodeService.ListTasks:input_type -> mobula.v1.ListTasksRequest
+	18, // 45: mobula.v1.NodeService.SummarizeTasks:input_type -> mobula.v1.SummarizeTasksRequest
+	22, // 46: mobula.v1.NodeService.ListActors:input_type -> mobula.v1.ListActorsRequest
+	26, // 47: mobula.v1.NodeService.ListObjects:input_type -> mobula.v1.ListObjectsRequest
+	28, // 48: mobula.v1.NodeService.ListNodes:input_type -> mobula.v1.ListNodesRequest
+	31, // 49: mobula.v1.NodeService.ListJobs:input_type -> mobula.v1.ListJobsRequest
+	34, // 50: mobula.v1.NodeService.ListWorkers:input_type -> mobula.v1.ListWorkersRequest
+	37, // 51: mobula.v1.NodeService.ListRuntimeEnvs:input_type -> mobula.v1.ListRuntimeEnvsRequest
+	40, // 52: mobula.v1.NodeService.ListEvents:input_type -> mobula.v1.ListEventsRequest
+	43, // 53: mobula.v1.NodeService.ListLogs:input_type -> mobula.v1.ListLogsRequest
+	45, // 54: mobula.v1.NodeService.ReadLog:input_type -> mobula.v1.ReadLogRequest
+	47, // 55: mobula.v1.NodeService.Explain:input_type -> mobula.v1.ExplainRequest
+	49, // 56: mobula.v1.NodeService.Shutdown:input_type -> mobula.v1.ShutdownRequest
+	14, // 57: mobula.v1.NodeService.GetStatus:output_type -> mobula.v1.GetStatusResponse
+	17, // 58: mobula.v1.NodeService.ListTasks:output_type -> mobula.v1.ListTasksResponse
+	20, // 59: mobula.v1.NodeService.SummarizeTasks:output_type -> mobula.v1.SummarizeTasksResponse
+	23, // 60: mobula.v1.NodeService.ListActors:output_type -> mobula.v1.ListActorsResponse
+	27, // 61: mobula.v1.NodeService.ListObjects:output_type -> mobula.v1.ListObjectsResponse
+	29, // 62: mobula.v1.NodeService.ListNodes:output_type -> mobula.v1.ListNodesResponse
+	32, // 63: mobula.v1.NodeService.ListJobs:output_type -> mobula.v1.ListJobsResponse
+	35, // 64: mobula.v1.NodeService.ListWorkers:output_type -> mobula.v1.ListWorkersResponse
+	38, // 65: mobula.v1.NodeService.ListRuntimeEnvs:output_type -> mobula.v1.ListRuntimeEnvsResponse
+	41, // 66: mobula.v1.NodeService.ListEvents:output_type -> mobula.v1.ListEventsResponse
+	44, // 67: mobula.v1.NodeService.ListLogs:output_type -> mobula.v1.ListLogsResponse
+	46, // 68: mobula.v1.NodeService.ReadLog:output_type -> mobula.v1.ReadLogResponse
+	48, // 69: mobula.v1.NodeService.Explain:output_type -> mobula.v1.ExplainResponse
+	50, // 70: mobula.v1.NodeService.Shutdown:output_type -> mobula.v1.ShutdownResponse
+	57, // [57:71] is the sub-list for method output_type
+	43, // [43:57] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_mobula_v1_state_proto_init() }
@@ -2607,13 +4283,15 @@ func file_mobula_v1_state_proto_init() {
 	}
 	file_mobula_v1_controlplane_proto_init()
 	file_mobula_v1_task_proto_init()
+	file_mobula_v1_value_proto_init()
+	file_mobula_v1_state_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mobula_v1_state_proto_rawDesc), len(file_mobula_v1_state_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   31,
+			NumEnums:      8,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

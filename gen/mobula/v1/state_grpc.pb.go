@@ -21,15 +21,20 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	NodeService_GetStatus_FullMethodName   = "/mobula.v1.NodeService/GetStatus"
-	NodeService_ListTasks_FullMethodName   = "/mobula.v1.NodeService/ListTasks"
-	NodeService_ListActors_FullMethodName  = "/mobula.v1.NodeService/ListActors"
-	NodeService_ListObjects_FullMethodName = "/mobula.v1.NodeService/ListObjects"
-	NodeService_ListNodes_FullMethodName   = "/mobula.v1.NodeService/ListNodes"
-	NodeService_ListJobs_FullMethodName    = "/mobula.v1.NodeService/ListJobs"
-	NodeService_ListWorkers_FullMethodName = "/mobula.v1.NodeService/ListWorkers"
-	NodeService_Explain_FullMethodName     = "/mobula.v1.NodeService/Explain"
-	NodeService_Shutdown_FullMethodName    = "/mobula.v1.NodeService/Shutdown"
+	NodeService_GetStatus_FullMethodName       = "/mobula.v1.NodeService/GetStatus"
+	NodeService_ListTasks_FullMethodName       = "/mobula.v1.NodeService/ListTasks"
+	NodeService_SummarizeTasks_FullMethodName  = "/mobula.v1.NodeService/SummarizeTasks"
+	NodeService_ListActors_FullMethodName      = "/mobula.v1.NodeService/ListActors"
+	NodeService_ListObjects_FullMethodName     = "/mobula.v1.NodeService/ListObjects"
+	NodeService_ListNodes_FullMethodName       = "/mobula.v1.NodeService/ListNodes"
+	NodeService_ListJobs_FullMethodName        = "/mobula.v1.NodeService/ListJobs"
+	NodeService_ListWorkers_FullMethodName     = "/mobula.v1.NodeService/ListWorkers"
+	NodeService_ListRuntimeEnvs_FullMethodName = "/mobula.v1.NodeService/ListRuntimeEnvs"
+	NodeService_ListEvents_FullMethodName      = "/mobula.v1.NodeService/ListEvents"
+	NodeService_ListLogs_FullMethodName        = "/mobula.v1.NodeService/ListLogs"
+	NodeService_ReadLog_FullMethodName         = "/mobula.v1.NodeService/ReadLog"
+	NodeService_Explain_FullMethodName         = "/mobula.v1.NodeService/Explain"
+	NodeService_Shutdown_FullMethodName        = "/mobula.v1.NodeService/Shutdown"
 )
 
 // NodeServiceClient is the client API for NodeService service.
@@ -37,7 +42,8 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // NodeService tells what a node does, and ends it. A list is a copy that is taken in pieces while the node works on: each row was
-// true at a moment of the call, all rows together need not have been. Every call may fail with UNAUTHENTICATED (no token),
+// true at a moment of the call, all rows together need not have been. An answer has at most some 512 KiB of rows: when that cuts a
+// list, next_page_token is set, and the same request with it as page_token goes on after the last row, as long as limit is counted down. Every call may fail with UNAUTHENTICATED (no token),
 // PERMISSION_DENIED (a token of another role), INVALID_ARGUMENT (a filter that cannot be, a limit above 10,000) or UNAVAILABLE
 // (the node is closing, or its control plane does not answer).
 type NodeServiceClient interface {
@@ -45,6 +51,8 @@ type NodeServiceClient interface {
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
 	// ListTasks lists tasks that have not ended, and those that have ended and whose results are still held, oldest first.
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
+	// SummarizeTasks counts the tasks that ListTasks would list, however many.
+	SummarizeTasks(ctx context.Context, in *SummarizeTasksRequest, opts ...grpc.CallOption) (*SummarizeTasksResponse, error)
 	// ListActors lists actors, those of former lives of the node too, oldest first.
 	ListActors(ctx context.Context, in *ListActorsRequest, opts ...grpc.CallOption) (*ListActorsResponse, error)
 	// ListObjects lists objects, the largest first.
@@ -55,6 +63,15 @@ type NodeServiceClient interface {
 	ListJobs(ctx context.Context, in *ListJobsRequest, opts ...grpc.CallOption) (*ListJobsResponse, error)
 	// ListWorkers lists worker processes, those that ended lately too, oldest first.
 	ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error)
+	// ListRuntimeEnvs lists the runtime environments of jobs that have not ended, newest job first.
+	ListRuntimeEnvs(ctx context.Context, in *ListRuntimeEnvsRequest, opts ...grpc.CallOption) (*ListRuntimeEnvsResponse, error)
+	// ListEvents lists what has happened lately to nodes, jobs, workers and actors, newest first.
+	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
+	// ListLogs lists the files in the node's directory of logs, by name. It is FAILED_PRECONDITION when the node keeps none, like ReadLog.
+	ListLogs(ctx context.Context, in *ListLogsRequest, opts ...grpc.CallOption) (*ListLogsResponse, error)
+	// ReadLog reads a part of a log. It is NOT_FOUND when there is none of that name, or the node does not know what is asked about, and
+	// FAILED_PRECONDITION when a task has not begun, or its lines cannot be told from those of others.
+	ReadLog(ctx context.Context, in *ReadLogRequest, opts ...grpc.CallOption) (*ReadLogResponse, error)
 	// Explain says in words why a task, an actor or an object is not ready. It is NOT_FOUND when the node does not know it.
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 	// Shutdown ends the node in order; it answers before the node has ended. It may be repeated. A node that belongs to a driver
@@ -84,6 +101,16 @@ func (c *nodeServiceClient) ListTasks(ctx context.Context, in *ListTasksRequest,
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListTasksResponse)
 	err := c.cc.Invoke(ctx, NodeService_ListTasks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeServiceClient) SummarizeTasks(ctx context.Context, in *SummarizeTasksRequest, opts ...grpc.CallOption) (*SummarizeTasksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SummarizeTasksResponse)
+	err := c.cc.Invoke(ctx, NodeService_SummarizeTasks_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +167,46 @@ func (c *nodeServiceClient) ListWorkers(ctx context.Context, in *ListWorkersRequ
 	return out, nil
 }
 
+func (c *nodeServiceClient) ListRuntimeEnvs(ctx context.Context, in *ListRuntimeEnvsRequest, opts ...grpc.CallOption) (*ListRuntimeEnvsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRuntimeEnvsResponse)
+	err := c.cc.Invoke(ctx, NodeService_ListRuntimeEnvs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeServiceClient) ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEventsResponse)
+	err := c.cc.Invoke(ctx, NodeService_ListEvents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeServiceClient) ListLogs(ctx context.Context, in *ListLogsRequest, opts ...grpc.CallOption) (*ListLogsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListLogsResponse)
+	err := c.cc.Invoke(ctx, NodeService_ListLogs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeServiceClient) ReadLog(ctx context.Context, in *ReadLogRequest, opts ...grpc.CallOption) (*ReadLogResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReadLogResponse)
+	err := c.cc.Invoke(ctx, NodeService_ReadLog_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *nodeServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ExplainResponse)
@@ -165,7 +232,8 @@ func (c *nodeServiceClient) Shutdown(ctx context.Context, in *ShutdownRequest, o
 // for forward compatibility.
 //
 // NodeService tells what a node does, and ends it. A list is a copy that is taken in pieces while the node works on: each row was
-// true at a moment of the call, all rows together need not have been. Every call may fail with UNAUTHENTICATED (no token),
+// true at a moment of the call, all rows together need not have been. An answer has at most some 512 KiB of rows: when that cuts a
+// list, next_page_token is set, and the same request with it as page_token goes on after the last row, as long as limit is counted down. Every call may fail with UNAUTHENTICATED (no token),
 // PERMISSION_DENIED (a token of another role), INVALID_ARGUMENT (a filter that cannot be, a limit above 10,000) or UNAVAILABLE
 // (the node is closing, or its control plane does not answer).
 type NodeServiceServer interface {
@@ -173,6 +241,8 @@ type NodeServiceServer interface {
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
 	// ListTasks lists tasks that have not ended, and those that have ended and whose results are still held, oldest first.
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
+	// SummarizeTasks counts the tasks that ListTasks would list, however many.
+	SummarizeTasks(context.Context, *SummarizeTasksRequest) (*SummarizeTasksResponse, error)
 	// ListActors lists actors, those of former lives of the node too, oldest first.
 	ListActors(context.Context, *ListActorsRequest) (*ListActorsResponse, error)
 	// ListObjects lists objects, the largest first.
@@ -183,6 +253,15 @@ type NodeServiceServer interface {
 	ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error)
 	// ListWorkers lists worker processes, those that ended lately too, oldest first.
 	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
+	// ListRuntimeEnvs lists the runtime environments of jobs that have not ended, newest job first.
+	ListRuntimeEnvs(context.Context, *ListRuntimeEnvsRequest) (*ListRuntimeEnvsResponse, error)
+	// ListEvents lists what has happened lately to nodes, jobs, workers and actors, newest first.
+	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
+	// ListLogs lists the files in the node's directory of logs, by name. It is FAILED_PRECONDITION when the node keeps none, like ReadLog.
+	ListLogs(context.Context, *ListLogsRequest) (*ListLogsResponse, error)
+	// ReadLog reads a part of a log. It is NOT_FOUND when there is none of that name, or the node does not know what is asked about, and
+	// FAILED_PRECONDITION when a task has not begun, or its lines cannot be told from those of others.
+	ReadLog(context.Context, *ReadLogRequest) (*ReadLogResponse, error)
 	// Explain says in words why a task, an actor or an object is not ready. It is NOT_FOUND when the node does not know it.
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	// Shutdown ends the node in order; it answers before the node has ended. It may be repeated. A node that belongs to a driver
@@ -204,6 +283,9 @@ func (UnimplementedNodeServiceServer) GetStatus(context.Context, *GetStatusReque
 func (UnimplementedNodeServiceServer) ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTasks not implemented")
 }
+func (UnimplementedNodeServiceServer) SummarizeTasks(context.Context, *SummarizeTasksRequest) (*SummarizeTasksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SummarizeTasks not implemented")
+}
 func (UnimplementedNodeServiceServer) ListActors(context.Context, *ListActorsRequest) (*ListActorsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListActors not implemented")
 }
@@ -218,6 +300,18 @@ func (UnimplementedNodeServiceServer) ListJobs(context.Context, *ListJobsRequest
 }
 func (UnimplementedNodeServiceServer) ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListWorkers not implemented")
+}
+func (UnimplementedNodeServiceServer) ListRuntimeEnvs(context.Context, *ListRuntimeEnvsRequest) (*ListRuntimeEnvsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRuntimeEnvs not implemented")
+}
+func (UnimplementedNodeServiceServer) ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEvents not implemented")
+}
+func (UnimplementedNodeServiceServer) ListLogs(context.Context, *ListLogsRequest) (*ListLogsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLogs not implemented")
+}
+func (UnimplementedNodeServiceServer) ReadLog(context.Context, *ReadLogRequest) (*ReadLogResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReadLog not implemented")
 }
 func (UnimplementedNodeServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
@@ -278,6 +372,24 @@ func _NodeService_ListTasks_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(NodeServiceServer).ListTasks(ctx, req.(*ListTasksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NodeService_SummarizeTasks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SummarizeTasksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).SummarizeTasks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_SummarizeTasks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).SummarizeTasks(ctx, req.(*SummarizeTasksRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -372,6 +484,78 @@ func _NodeService_ListWorkers_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeService_ListRuntimeEnvs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRuntimeEnvsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).ListRuntimeEnvs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_ListRuntimeEnvs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).ListRuntimeEnvs(ctx, req.(*ListRuntimeEnvsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NodeService_ListEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEventsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).ListEvents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_ListEvents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).ListEvents(ctx, req.(*ListEventsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NodeService_ListLogs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListLogsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).ListLogs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_ListLogs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).ListLogs(ctx, req.(*ListLogsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NodeService_ReadLog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadLogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).ReadLog(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_ReadLog_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).ReadLog(ctx, req.(*ReadLogRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _NodeService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ExplainRequest)
 	if err := dec(in); err != nil {
@@ -424,6 +608,10 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _NodeService_ListTasks_Handler,
 		},
 		{
+			MethodName: "SummarizeTasks",
+			Handler:    _NodeService_SummarizeTasks_Handler,
+		},
+		{
 			MethodName: "ListActors",
 			Handler:    _NodeService_ListActors_Handler,
 		},
@@ -442,6 +630,22 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListWorkers",
 			Handler:    _NodeService_ListWorkers_Handler,
+		},
+		{
+			MethodName: "ListRuntimeEnvs",
+			Handler:    _NodeService_ListRuntimeEnvs_Handler,
+		},
+		{
+			MethodName: "ListEvents",
+			Handler:    _NodeService_ListEvents_Handler,
+		},
+		{
+			MethodName: "ListLogs",
+			Handler:    _NodeService_ListLogs_Handler,
+		},
+		{
+			MethodName: "ReadLog",
+			Handler:    _NodeService_ReadLog_Handler,
 		},
 		{
 			MethodName: "Explain",

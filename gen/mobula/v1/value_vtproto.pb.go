@@ -7,7 +7,6 @@ package mobulav1
 import (
 	fmt "fmt"
 	protohelpers "github.com/planetscale/vtprotobuf/protohelpers"
-	proto "google.golang.org/protobuf/proto"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	io "io"
 	unsafe "unsafe"
@@ -19,121 +18,6 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
-
-func (m *Block) CloneVT() *Block {
-	if m == nil {
-		return (*Block)(nil)
-	}
-	r := new(Block)
-	r.Segment = m.Segment
-	r.Offset = m.Offset
-	r.Size = m.Size
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Block) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *Value) CloneVT() *Value {
-	if m == nil {
-		return (*Value)(nil)
-	}
-	r := new(Value)
-	r.Format = m.Format
-	r.Block = m.Block.CloneVT()
-	if rhs := m.Meta; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.Meta = tmpBytes
-	}
-	if rhs := m.Buffers; rhs != nil {
-		tmpContainer := make([][]byte, len(rhs))
-		for k, v := range rhs {
-			tmpBytes := make([]byte, len(v))
-			copy(tmpBytes, v)
-			tmpContainer[k] = tmpBytes
-		}
-		r.Buffers = tmpContainer
-	}
-	if rhs := m.Refs; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.Refs = tmpBytes
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *Value) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *ErrorLink) CloneVT() *ErrorLink {
-	if m == nil {
-		return (*ErrorLink)(nil)
-	}
-	r := new(ErrorLink)
-	r.Message = m.Message
-	r.TypeName = m.TypeName
-	r.Registered = m.Registered
-	r.Payload = m.Payload.CloneVT()
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *ErrorLink) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
-
-func (m *ErrorValue) CloneVT() *ErrorValue {
-	if m == nil {
-		return (*ErrorValue)(nil)
-	}
-	r := new(ErrorValue)
-	r.Kind = m.Kind
-	r.Message = m.Message
-	r.Execution = m.Execution
-	r.Function = m.Function
-	r.Attempt = m.Attempt
-	r.Pid = m.Pid
-	r.Node = m.Node
-	r.Stack = m.Stack
-	r.Hint = m.Hint
-	r.CallSite = m.CallSite
-	r.Cause = m.Cause.CloneVT()
-	if rhs := m.TaskId; rhs != nil {
-		tmpBytes := make([]byte, len(rhs))
-		copy(tmpBytes, rhs)
-		r.TaskId = tmpBytes
-	}
-	if rhs := m.Chain; rhs != nil {
-		tmpContainer := make([]*ErrorLink, len(rhs))
-		for k, v := range rhs {
-			tmpContainer[k] = v.CloneVT()
-		}
-		r.Chain = tmpContainer
-	}
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = make([]byte, len(m.unknownFields))
-		copy(r.unknownFields, m.unknownFields)
-	}
-	return r
-}
-
-func (m *ErrorValue) CloneMessageVT() proto.Message {
-	return m.CloneVT()
-}
 
 func (m *Block) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {

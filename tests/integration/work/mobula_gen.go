@@ -815,10 +815,122 @@ func (h LogHandle) WhereRemote(ctx context.Context, opts ...mobula.Option) mobul
 	return stub.Submit1[Where](call)
 }
 
+// ShelfHandle refers to an actor of type Shelf, which lives in a process of the cluster.
+//
+// Shelf is an actor that keeps what programs give it.
+type ShelfHandle struct{ mobula.Handle }
+
+// NewShelfRemote makes an actor with NewShelf and returns its handle at once.
+//
+// NewShelf makes an empty shelf.
+func NewShelfRemote(ctx context.Context, opts ...mobula.Option) ShelfHandle {
+	call := stub.NewCall(ctx, mobulaFuncs.NewShelf, 0, opts)
+	return ShelfHandle{Handle: stub.SubmitActor(call)}
+}
+
+// GetShelf returns the handle of the living Shelf actor with the name.
+func GetShelf(ctx context.Context, name string, opts ...mobula.Option) (ShelfHandle, error) {
+	handle, err := stub.GetActor(ctx, mobulaFuncs.Shelf, name, opts)
+	return ShelfHandle{Handle: handle}, err
+}
+
+// ClearRemote calls Clear on the actor and returns at once.
+//
+// Clear drops what is kept.
+func (h ShelfHandle) ClearRemote(ctx context.Context, opts ...mobula.Option) mobula.Ref[struct{}] {
+	call := stub.NewMethodCall(ctx, h.Handle, mobulaFuncs.Shelf_Clear, 0, opts)
+	return stub.Submit0(call)
+}
+
+// KeepRemote calls Keep on the actor and returns at once.
+//
+// Keep keeps refs and returns how many there are.
+func (h ShelfHandle) KeepRemote(ctx context.Context, refs []mobula.Ref[[]byte], opts ...mobula.Option) mobula.Ref[int] {
+	call := stub.NewMethodCall(ctx, h.Handle, mobulaFuncs.Shelf_Keep, 1, opts)
+	stub.Arg(call, refs)
+	return stub.Submit1[int](call)
+}
+
+// KeepRefs is KeepRemote with refs for arguments: the call runs when all of them are ready. mobula.Val turns
+// a plain value into a ref.
+func (h ShelfHandle) KeepRefs(ctx context.Context, refs mobula.Ref[[]mobula.Ref[[]byte]], opts ...mobula.Option) mobula.Ref[int] {
+	call := stub.NewMethodCall(ctx, h.Handle, mobulaFuncs.Shelf_Keep, 1, opts)
+	stub.ArgRef(call, refs)
+	return stub.Submit1[int](call)
+}
+
+// KeptRemote calls Kept on the actor and returns at once.
+//
+// Kept returns the refs that are kept.
+func (h ShelfHandle) KeptRemote(ctx context.Context, opts ...mobula.Option) mobula.Ref[[]mobula.Ref[[]byte]] {
+	call := stub.NewMethodCall(ctx, h.Handle, mobulaFuncs.Shelf_Kept, 0, opts)
+	return stub.Submit1[[]mobula.Ref[[]byte]](call)
+}
+
+// MakeRemote calls Make on the actor and returns at once.
+//
+// Make returns so many bytes.
+func (h ShelfHandle) MakeRemote(ctx context.Context, n int, opts ...mobula.Option) mobula.Ref[[]byte] {
+	call := stub.NewMethodCall(ctx, h.Handle, mobulaFuncs.Shelf_Make, 1, opts)
+	stub.Arg(call, n)
+	return stub.Submit1[[]byte](call)
+}
+
+// MakeRefs is MakeRemote with refs for arguments: the call runs when all of them are ready. mobula.Val turns
+// a plain value into a ref.
+func (h ShelfHandle) MakeRefs(ctx context.Context, n mobula.Ref[int], opts ...mobula.Option) mobula.Ref[[]byte] {
+	call := stub.NewMethodCall(ctx, h.Handle, mobulaFuncs.Shelf_Make, 1, opts)
+	stub.ArgRef(call, n)
+	return stub.Submit1[[]byte](call)
+}
+
+// PutRemote calls Put on the actor and returns at once.
+//
+// Put puts so many bytes and returns their ref, beside that of a task which makes as many.
+func (h ShelfHandle) PutRemote(ctx context.Context, n int, opts ...mobula.Option) mobula.Ref[[]mobula.Ref[[]byte]] {
+	call := stub.NewMethodCall(ctx, h.Handle, mobulaFuncs.Shelf_Put, 1, opts)
+	stub.Arg(call, n)
+	return stub.Submit1[[]mobula.Ref[[]byte]](call)
+}
+
+// PutRefs is PutRemote with refs for arguments: the call runs when all of them are ready. mobula.Val turns a
+// plain value into a ref.
+func (h ShelfHandle) PutRefs(ctx context.Context, n mobula.Ref[int], opts ...mobula.Option) mobula.Ref[[]mobula.Ref[[]byte]] {
+	call := stub.NewMethodCall(ctx, h.Handle, mobulaFuncs.Shelf_Put, 1, opts)
+	stub.ArgRef(call, n)
+	return stub.Submit1[[]mobula.Ref[[]byte]](call)
+}
+
+// SizeRemote calls Size on the actor and returns at once.
+//
+// Size returns how many bytes it was given.
+func (h ShelfHandle) SizeRemote(ctx context.Context, b []byte, opts ...mobula.Option) mobula.Ref[int] {
+	call := stub.NewMethodCall(ctx, h.Handle, mobulaFuncs.Shelf_Size, 1, opts)
+	stub.Arg(call, b)
+	return stub.Submit1[int](call)
+}
+
+// SizeRefs is SizeRemote with refs for arguments: the call runs when all of them are ready. mobula.Val turns
+// a plain value into a ref.
+func (h ShelfHandle) SizeRefs(ctx context.Context, b mobula.Ref[[]byte], opts ...mobula.Option) mobula.Ref[int] {
+	call := stub.NewMethodCall(ctx, h.Handle, mobulaFuncs.Shelf_Size, 1, opts)
+	stub.ArgRef(call, b)
+	return stub.Submit1[int](call)
+}
+
+// SizesRemote calls Sizes on the actor and returns at once.
+//
+// Sizes returns how long the values are that are kept.
+func (h ShelfHandle) SizesRemote(ctx context.Context, opts ...mobula.Option) mobula.Ref[[]int] {
+	call := stub.NewMethodCall(ctx, h.Handle, mobulaFuncs.Shelf_Sizes, 0, opts)
+	return stub.Submit1[[]int](call)
+}
+
 // mobulaFuncs holds what this package has registered.
 var mobulaFuncs struct {
 	Closer          *stub.Class
 	Log             *stub.Class
+	Shelf           *stub.Class
 	Add             *stub.Func
 	Collect         *stub.Func
 	Crash           *stub.Func
@@ -869,6 +981,14 @@ var mobulaFuncs struct {
 	Log_Stop        *stub.Func
 	Log_Tell        *stub.Func
 	Log_Where       *stub.Func
+	NewShelf        *stub.Func
+	Shelf_Clear     *stub.Func
+	Shelf_Keep      *stub.Func
+	Shelf_Kept      *stub.Func
+	Shelf_Make      *stub.Func
+	Shelf_Put       *stub.Func
+	Shelf_Size      *stub.Func
+	Shelf_Sizes     *stub.Func
 }
 
 // init registers the package's functions. They are not registered where mobulaFuncs is declared, because a
@@ -879,6 +999,9 @@ func init() {
 	})
 	mobulaFuncs.Log = stub.Actor(stub.ActorInfo{
 		Name: "github.com/mobula-dev/mobula/tests/integration/work.Log",
+	})
+	mobulaFuncs.Shelf = stub.Actor(stub.ActorInfo{
+		Name: "github.com/mobula-dev/mobula/tests/integration/work.Shelf",
 	})
 	mobulaFuncs.Add = stub.Function(stub.FuncInfo{
 		Name:        "github.com/mobula-dev/mobula/tests/integration/work.Add",
@@ -1719,6 +1842,125 @@ func init() {
 			return out.Err()
 		},
 	})
+	mobulaFuncs.NewShelf = stub.Constructor(mobulaFuncs.Shelf, stub.ConstructorInfo{
+		Name:        "github.com/mobula-dev/mobula/tests/integration/work.NewShelf",
+		Fingerprint: 0xa58b2280d742a9d7,
+		Handler: func(ctx context.Context, in *stub.Args) (any, error) {
+			if err := in.Err(); err != nil {
+				return nil, err
+			}
+			return NewShelf(), nil
+		},
+	})
+	mobulaFuncs.Shelf_Clear = stub.Method(mobulaFuncs.Shelf, stub.MethodInfo{
+		Name:        "github.com/mobula-dev/mobula/tests/integration/work.Shelf.Clear",
+		Fingerprint: 0x6c414ad140f70ec6,
+		Handler: func(ctx context.Context, actor any, in *stub.Args, out *stub.Results) error {
+			if err := in.Err(); err != nil {
+				return err
+			}
+			actor.(*Shelf).Clear()
+			return out.Err()
+		},
+	})
+	mobulaFuncs.Shelf_Keep = stub.Method(mobulaFuncs.Shelf, stub.MethodInfo{
+		Name:        "github.com/mobula-dev/mobula/tests/integration/work.Shelf.Keep",
+		Fingerprint: 0x224a1e8354a4e897,
+		Params:      []string{"refs"},
+		Returns:     1,
+		Types:       []reflect.Type{reflect.TypeFor[[]mobula.Ref[[]byte]](), reflect.TypeFor[int]()},
+		Handler: func(ctx context.Context, actor any, in *stub.Args, out *stub.Results) error {
+			refs := stub.Next[[]mobula.Ref[[]byte]](in)
+			if err := in.Err(); err != nil {
+				return err
+			}
+			result := actor.(*Shelf).Keep(refs)
+			stub.Set(out, result)
+			return out.Err()
+		},
+	})
+	mobulaFuncs.Shelf_Kept = stub.Method(mobulaFuncs.Shelf, stub.MethodInfo{
+		Name:        "github.com/mobula-dev/mobula/tests/integration/work.Shelf.Kept",
+		Fingerprint: 0xa5a52c905ca3f54f,
+		Returns:     1,
+		Types:       []reflect.Type{reflect.TypeFor[[]mobula.Ref[[]byte]]()},
+		Handler: func(ctx context.Context, actor any, in *stub.Args, out *stub.Results) error {
+			if err := in.Err(); err != nil {
+				return err
+			}
+			result := actor.(*Shelf).Kept()
+			stub.Set(out, result)
+			return out.Err()
+		},
+	})
+	mobulaFuncs.Shelf_Make = stub.Method(mobulaFuncs.Shelf, stub.MethodInfo{
+		Name:        "github.com/mobula-dev/mobula/tests/integration/work.Shelf.Make",
+		Fingerprint: 0x9129a374b8228ce0,
+		Params:      []string{"n"},
+		Returns:     1,
+		Types:       []reflect.Type{reflect.TypeFor[int](), reflect.TypeFor[[]byte]()},
+		Handler: func(ctx context.Context, actor any, in *stub.Args, out *stub.Results) error {
+			n := stub.Next[int](in)
+			if err := in.Err(); err != nil {
+				return err
+			}
+			result := actor.(*Shelf).Make(n)
+			stub.Set(out, result)
+			return out.Err()
+		},
+	})
+	mobulaFuncs.Shelf_Put = stub.Method(mobulaFuncs.Shelf, stub.MethodInfo{
+		Name:        "github.com/mobula-dev/mobula/tests/integration/work.Shelf.Put",
+		Fingerprint: 0x34329ff0a0680ec1,
+		Params:      []string{"n"},
+		Returns:     1,
+		Types:       []reflect.Type{reflect.TypeFor[int](), reflect.TypeFor[[]mobula.Ref[[]byte]]()},
+		Handler: func(ctx context.Context, actor any, in *stub.Args, out *stub.Results) error {
+			n := stub.Next[int](in)
+			if err := in.Err(); err != nil {
+				return err
+			}
+			result, err := actor.(*Shelf).Put(ctx, n)
+			if err != nil {
+				return out.Fail(err)
+			}
+			stub.Set(out, result)
+			return out.Err()
+		},
+	})
+	mobulaFuncs.Shelf_Size = stub.Method(mobulaFuncs.Shelf, stub.MethodInfo{
+		Name:        "github.com/mobula-dev/mobula/tests/integration/work.Shelf.Size",
+		Fingerprint: 0x6bdbff5d9a59ad71,
+		Params:      []string{"b"},
+		Returns:     1,
+		Types:       []reflect.Type{reflect.TypeFor[[]byte](), reflect.TypeFor[int]()},
+		Handler: func(ctx context.Context, actor any, in *stub.Args, out *stub.Results) error {
+			b := stub.Next[[]byte](in)
+			if err := in.Err(); err != nil {
+				return err
+			}
+			result := actor.(*Shelf).Size(b)
+			stub.Set(out, result)
+			return out.Err()
+		},
+	})
+	mobulaFuncs.Shelf_Sizes = stub.Method(mobulaFuncs.Shelf, stub.MethodInfo{
+		Name:        "github.com/mobula-dev/mobula/tests/integration/work.Shelf.Sizes",
+		Fingerprint: 0x8449a3ca0c072b51,
+		Returns:     1,
+		Types:       []reflect.Type{reflect.TypeFor[[]int]()},
+		Handler: func(ctx context.Context, actor any, in *stub.Args, out *stub.Results) error {
+			if err := in.Err(); err != nil {
+				return err
+			}
+			result, err := actor.(*Shelf).Sizes(ctx)
+			if err != nil {
+				return out.Fail(err)
+			}
+			stub.Set(out, result)
+			return out.Err()
+		},
+	})
 }
 
 // What follows does not compile if the source has changed since this file was generated. Then run go
@@ -1824,6 +2066,22 @@ func _() {
 	var _ LogTellHasChanged_RunGoGenerate = (*Log).Tell
 	type LogWhereHasChanged_RunGoGenerate func(*Log, context.Context) Where
 	var _ LogWhereHasChanged_RunGoGenerate = (*Log).Where
+	type NewShelfHasChanged_RunGoGenerate func() *Shelf
+	var _ NewShelfHasChanged_RunGoGenerate = NewShelf
+	type ShelfClearHasChanged_RunGoGenerate func(*Shelf)
+	var _ ShelfClearHasChanged_RunGoGenerate = (*Shelf).Clear
+	type ShelfKeepHasChanged_RunGoGenerate func(*Shelf, []mobula.Ref[[]byte]) int
+	var _ ShelfKeepHasChanged_RunGoGenerate = (*Shelf).Keep
+	type ShelfKeptHasChanged_RunGoGenerate func(*Shelf) []mobula.Ref[[]byte]
+	var _ ShelfKeptHasChanged_RunGoGenerate = (*Shelf).Kept
+	type ShelfMakeHasChanged_RunGoGenerate func(*Shelf, int) []byte
+	var _ ShelfMakeHasChanged_RunGoGenerate = (*Shelf).Make
+	type ShelfPutHasChanged_RunGoGenerate func(*Shelf, context.Context, int) ([]mobula.Ref[[]byte], error)
+	var _ ShelfPutHasChanged_RunGoGenerate = (*Shelf).Put
+	type ShelfSizeHasChanged_RunGoGenerate func(*Shelf, []byte) int
+	var _ ShelfSizeHasChanged_RunGoGenerate = (*Shelf).Size
+	type ShelfSizesHasChanged_RunGoGenerate func(*Shelf, context.Context) ([]int, error)
+	var _ ShelfSizesHasChanged_RunGoGenerate = (*Shelf).Sizes
 }
 
 func _() {

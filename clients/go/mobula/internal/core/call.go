@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
@@ -196,7 +197,9 @@ func (c *Call) Submit() ([]session.Object, error) {
 	}
 	ctx, span := c.ctx, telemetry.Active{}
 	if c.rt.Tracer.Enabled() {
-		ctx, span = c.rt.Tracer.Start(ctx, telemetry.Submit, telemetry.Attributes{Function: c.f.Name, Task: sub.TaskID})
+		ctx, span = c.rt.Tracer.Start(ctx, telemetry.Submit, telemetry.Attributes{
+			Function: c.f.Name, Name: c.tmpl.options.GetName(), Task: sub.TaskID, CallSite: callSite(pcs[0]),
+		})
 	}
 	sub.Traceparent, sub.Tracestate = telemetry.Inject(ctx)
 	objects, err := c.rt.Session.Submit(c.ctx, &sub, Blocker(c.ctx, c.rt))
@@ -206,4 +209,13 @@ func (c *Call) Submit() ([]session.Object, error) {
 		c.rt.watch.add(c.ctx, &objects[0])
 	}
 	return objects, err
+}
+
+// callSite is the place of a call for its span.
+func callSite(pc uintptr) string {
+	if pc == 0 {
+		return ""
+	}
+	frame, _ := runtime.CallersFrames([]uintptr{pc}).Next()
+	return frame.File + ":" + strconv.Itoa(frame.Line)
 }

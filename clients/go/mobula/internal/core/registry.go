@@ -122,7 +122,7 @@ func templateOf(f *Func, options []Option) (*template, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
-	merged := f.options.CloneVT()
+	merged := proto.CloneOf(f.options)
 	for _, o := range options {
 		if o.Apply == nil {
 			continue

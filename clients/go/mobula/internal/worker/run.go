@@ -8,10 +8,11 @@ import (
 	"runtime/debug"
 	"time"
 
-	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/mobula-dev/mobula/clients/go/mobula/internal/core"
 	"github.com/mobula-dev/mobula/clients/go/mobula/internal/session"
+	mobulav1 "github.com/mobula-dev/mobula/gen/mobula/v1"
 	"github.com/mobula-dev/mobula/internal/errorvalue"
 	"github.com/mobula-dev/mobula/internal/id"
 	"github.com/mobula-dev/mobula/internal/telemetry"
@@ -94,6 +95,14 @@ type userError struct{ err error }
 
 // Error implements error.
 func (u *userError) Error() string { return u.err.Error() }
+
+// Exception implements telemetry.Exception.
+func (u *userError) Exception() (name, stack string) {
+	if p, ok := errors.AsType[*panicked](u.err); ok {
+		return fmt.Sprintf("panic of %T", p.value), string(p.stack)
+	}
+	return fmt.Sprintf("%T", u.err), ""
+}
 
 // invoke decodes the arguments, runs the function and encodes its results into o. What it has not set by the time when user code ends the
 // goroutine stays as it was.
@@ -209,7 +218,8 @@ func (w *Worker) context(c *call) (context.Context, telemetry.Active, error) {
 	var span telemetry.Active
 	if w.rt.Tracer.Enabled() {
 		ctx, span = w.rt.Tracer.Start(telemetry.Extract(ctx, m.GetTraceparent(), m.GetTracestate()), telemetry.Run, telemetry.Attributes{
-			Function: c.tmpl.frame.GetName(), Task: tid, Attempt: m.GetAttempt(), Actor: t.Actor,
+			Function: c.tmpl.frame.GetName(), Name: c.tmpl.frame.GetOptions().GetName(), Task: tid, Attempt: m.GetAttempt(), Actor: t.Actor,
+			Incarnation: m.GetIncarnation(), Queued: time.Duration(m.GetQueuedNs()),
 		})
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -253,7 +263,7 @@ func valueOf(err error) (e *mobulav1.ErrorValue) {
 			e.Stack = core.Clip(string(p.stack))
 		}
 	case errors.As(err, &remote):
-		e = remote.Value.CloneVT()
+		e = proto.CloneOf(remote.Value)
 		e.Message = core.Clip(err.Error())
 		if e.GetExecution() == mobulav1.Execution_EXECUTION_UNSPECIFIED {
 			e.Execution = mobulav1.Execution_EXECUTION_FAILED
