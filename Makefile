@@ -82,13 +82,18 @@ build: ## Build bin/mobula.
 	@mkdir -p bin
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/mobula ./cmd/mobula
 
-# python-env makes the environment $(1) with the Python $(2): the pinned tools, and the package, editable, with bin/mobula in it.
+# python-package puts the package into the environment $(1), editable, with bin/mobula and, where there is a C compiler, its extension.
+define python-package
+@MOBULA_BUILD_BINARY="$(CURDIR)/bin/mobula" $(1)/bin/python -m pip install --quiet --disable-pip-version-check \
+  --no-build-isolation --no-deps --editable clients/python
+endef
+
+# python-env makes the environment $(1) with the Python $(2): the pinned tools, and the package.
 define python-env
 @echo "==> $(1): install the tools and the package (once)"
 @$(2) -m venv --clear $(1)
 @$(1)/bin/python -m pip install --quiet --disable-pip-version-check -r clients/python/requirements-dev.txt
-@MOBULA_BUILD_BINARY="$(CURDIR)/bin/mobula" $(1)/bin/python -m pip install --quiet --disable-pip-version-check \
-  --no-build-isolation --no-deps --editable clients/python
+$(call python-package,$(1))
 @touch $@
 endef
 PYTHON_PINS := clients/python/requirements-dev.txt clients/python/pyproject.toml clients/python/hatch_build.py
@@ -99,15 +104,22 @@ PYTHON_PINS := clients/python/requirements-dev.txt clients/python/pyproject.toml
 .venv-%/built: $(PYTHON_PINS) | build
 	$(call python-env,.venv-$*,python$*)
 
+# One build serves every Python.
+PYTHON_EXTENSION := clients/python/src/mobula/_fast.abi3.so
+$(PYTHON_EXTENSION): $(wildcard clients/python/src/mobula/_c/*) | .venv/built
+	@echo "==> build the extension of the Python client"
+	$(call python-package,.venv)
+
 .PHONY: python
-python: build .venv/built ## Make .venv: the Python client, editable, with the binary just built, and the tools that check it.
+python: build .venv/built $(PYTHON_EXTENSION) ## Make .venv: the Python client, editable, with the binary just built, and the tools that check it.
 	@mkdir -p clients/python/src/mobula/_bin
 	@install -m 755 bin/mobula clients/python/src/mobula/_bin/mobula
 
 .PHONY: python-lint
 python-lint: python ## Check style and types of the Python client.
-	@echo "==> ruff check, ruff format, mypy"
+	@echo "==> ruff check, ruff format, mypy, pyright"
 	@cd clients/python && ../../.venv/bin/ruff check . && ../../.venv/bin/ruff format --check . && ../../.venv/bin/mypy
+	@cd clients/python && ../../.venv/bin/basedpyright --pythonpath ../../.venv/bin/python
 
 .PHONY: python-test
 python-test: python ## Run the suite of the Python client, on every Python that is here.
@@ -132,10 +144,12 @@ test: generate-check lint python-lint ## Run what every change must pass: genera
 	@$(MAKE) --no-print-directory python-test
 
 .PHONY: slow
-slow: ## Run the long suites: all tests, every fuzz target for FUZZ_TIME, a build for linux/arm64.
+slow: python ## Run the long suites: all tests, every fuzz target for FUZZ_TIME, programs from PyPI, a build for linux/arm64.
 	@echo "==> go test -race"
 	@go test -race -timeout 60m $(PKG)
 	@tools/fuzz.sh $(FUZZ_TIME)
+	@echo "==> pytest: packages from PyPI that are written for Ray"
+	@cd clients/python && MOBULA_THIRD_PARTY=1 ../../.venv/bin/python -m pytest -q tests/test_third_party.py
 	@echo "==> build for linux/arm64"
 	@GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build ./...
 
@@ -156,4 +170,4 @@ bench-python: python ## Run the Python benchmark on Mobula and on Ray in turn; R
 
 .PHONY: clean
 clean: ## Remove everything that was built, the tools too.
-	rm -rf bin .bin .venv .venv-* clients/python/src/mobula/_bin tools/python/node_modules
+	rm -rf bin .bin .venv .venv-* clients/python/src/mobula/_bin $(PYTHON_EXTENSION) tools/python/node_modules

@@ -1,7 +1,12 @@
-"""Builds the mobula binary into the package.
+"""Builds the mobula binary, and the client's inner loops in C, into the package.
 
 A wheel carries the binary of one platform and runs on every Python that the package supports, so its tag is
-``py3-none-<platform>``. The binary is static (no cgo): the tag asks for no C library beyond the oldest that pip knows.
+``cp311-abi3-<platform>``: the extension keeps to the limited API of Python 3.11. Without a C compiler or Python's headers, when
+building for another platform, and with MOBULA_PURE_PYTHON=1, there is no extension; the build says so, the package uses the same
+loops in Python, and the tag is ``py3-none-<platform>``.
+
+The binary is static (no cgo), and the extension asks for nothing newer of its C library than the tag does. Where it does not load,
+as beside musl when it was built beside glibc, the loops in Python serve as well.
 
 Where the Go sources are: two directories up in a checkout, ``_go`` in a source distribution, which carries exactly the files
 that the binary is built from. Both need ``go`` on PATH. Instead, MOBULA_BUILD_BINARY names a finished binary.
@@ -13,8 +18,12 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import shlex
 import shutil
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +44,7 @@ Install Go (https://go.dev/dl), or a wheel for your platform, or set MOBULA_BUIL
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Puts the binary into wheels, and the Go sources into source distributions."""
+    """Puts the binary and the extension into wheels, and the Go sources into source distributions."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Runs before a build; version is "standard" or "editable"."""
@@ -53,7 +62,39 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         if version == "standard":
             build_data["force_include"][str(self._go_root() / "LICENSE")] = "mobula/LICENSE"
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{self._platform()}"
+        why = self._build_extension()
+        if why:
+            self.app.display_warning(f"mobula is built without its extension in C, which makes calls quicker: {why}")
+        build_data["tag"] = f"{'py3-none' if why else 'cp311-abi3'}-{self._platform()}"
+
+    def _build_extension(self) -> str:
+        """Builds the inner loops in C. Returns why that cannot be, or nothing."""
+        package = Path(self.root, "src", "mobula")
+        extension = package / "_fast.abi3.so"
+        extension.unlink(missing_ok=True)
+        machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+        if (os.environ.get("GOOS") or sys.platform, os.environ.get("GOARCH") or machine) != (sys.platform, machine):
+            return "it cannot be built for another platform"
+        if os.environ.get("MOBULA_PURE_PYTHON", "0") not in ("", "0"):
+            return "MOBULA_PURE_PYTHON is set"
+        if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+            return "this kind of Python has no limited API"
+        if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+            return "Python's headers are not here"
+        compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+        if shutil.which(compiler[0]) is None:
+            return f"the C compiler {compiler[0]} is not on PATH"
+        shared = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
+        flags = ["-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", *shlex.split(os.environ.get("CFLAGS", "")), f"-I{sysconfig.get_path('include')}"]
+        sources = map(str, sorted(package.joinpath("_c").glob("*.c")))
+        # A new file, then a rename: another build may do the same.
+        fresh = extension.with_name(f".fast.{os.getpid()}.new")
+        done = subprocess.run([*compiler, *flags, *shared, "-o", str(fresh), *sources], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode:
+            fresh.unlink(missing_ok=True)
+            return f"the compiler refused it:\n{done.stdout}"
+        fresh.replace(extension)
+        return ""
 
     def _build(self, binary: Path) -> None:
         """Builds the binary with the package's version in it."""

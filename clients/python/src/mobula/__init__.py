@@ -17,24 +17,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mobula._actor import ActorClass, ActorHandle, ActorMethod, exit_actor, get_actor, list_named_actors, method
-from mobula._api import (
-    Context,
-    available_resources,
-    cancel,
-    cluster_resources,
-    get,
-    init,
-    is_initialized,
-    kill,
-    nodes,
-    put,
-    shutdown,
-    timeline,
-    wait,
-)
+from mobula._actor import ActorClass, ActorHandle, ActorMethod, exit_actor, get_actor, list_named_actors
+from mobula._api import cancel, get, kill, put, wait
+from mobula._cluster import available_resources, cluster_resources, nodes, timeline
 from mobula._context import get_gpu_ids, get_runtime_context
 from mobula._decorator import go_actor, go_function, remote
+from mobula._init import Context, init, is_initialized, shutdown
+from mobula._method import Actor, method
 from mobula._refs import (
     ActorID,
     DynamicObjectRefGenerator,
@@ -47,14 +36,18 @@ from mobula._refs import (
     UniqueID,
     WorkerID,
 )
-from mobula._remote import RemoteFunction
 from mobula._version import __version__
 
 if TYPE_CHECKING:
+    from mobula import dag as dag
     from mobula import exceptions as exceptions
     from mobula import util as util
+    from mobula._typing import RemoteFunction
+else:
+    from mobula._remote import RemoteFunction
 
 __all__ = [
+    "Actor",
     "ActorClass",
     "ActorHandle",
     "ActorID",
@@ -74,6 +67,7 @@ __all__ = [
     "available_resources",
     "cancel",
     "cluster_resources",
+    "dag",
     "exceptions",
     "exit_actor",
     "get",
@@ -98,7 +92,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("exceptions", "util"):  # imported when they are first used
+    if name in ("dag", "exceptions", "util"):  # imported when they are first used
         import importlib
 
         return importlib.import_module(f"mobula.{name}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, Unpack, overload
 
 from mobula import _options, _values
 from mobula._context import Capture, current, process, session
+from mobula._method import METHOD_ATTRIBUTE
 from mobula._refs import INDEX_0, ActorID, ObjectRef, install_ref_hooks
 from mobula._remote import (
     ACTOR,
@@ -23,7 +24,6 @@ from mobula._remote import (
     is_coroutine,
     is_generator,
     put_large,
-    refuse_bind,
     set_returns,
 )
 from mobula._signature import ANYTHING, Signature, signature_of
@@ -31,12 +31,11 @@ from mobula._tracing import begin_submit
 from mobula.exceptions import ActorAlreadyExistsError
 
 if TYPE_CHECKING:
+    from mobula import _typing
     from mobula._session import Session
+    from mobula.dag.nodes import ClassMethodNode, ClassNode
 
 T = TypeVar("T")
-
-_METHOD_ATTRIBUTE = "__mobula_method__"
-"""Attribute of a function in which `method` keeps the options of the method."""
 
 _BUILT_IN = ("__ray_ready__", "__ray_call__", "__ray_terminate__")
 """Methods that every actor has."""
@@ -44,36 +43,6 @@ _BUILT_IN = ("__ray_ready__", "__ray_call__", "__ray_terminate__")
 
 class ActorClassInheritanceException(TypeError):
     """A class was derived from an actor class."""
-
-
-def method(*args: Any, **kwargs: Any) -> Any:
-    """Sets options of an actor's method: ``@method(num_returns=2)``, or ``@method`` alone.
-
-    Options: num_returns, concurrency_group, max_task_retries, retry_exceptions, _generator_backpressure_num_objects,
-    enable_task_events. Raises AssertionError for unknown ones, ValueError or TypeError for impossible values.
-    """
-
-    def annotate(function: Callable[..., Any]) -> Callable[..., Any]:
-        if "num_returns" in kwargs:
-            _options.check_num_returns(kwargs["num_returns"], is_generator(function))
-        for name, value in kwargs.items():
-            _options.METHOD[name].validate(name, value)
-        setattr(function, _METHOD_ATTRIBUTE, dict(kwargs))
-        if kwargs.get("num_returns") is not None:
-            function.__ray_num_returns__ = kwargs["num_returns"]  # type: ignore[attr-defined]
-        return function
-
-    if len(args) == 1 and callable(args[0]) and not kwargs:
-        return annotate(args[0])
-    assert not args, (
-        "The @ray.method decorator must be applied using no arguments or at least one of the arguments in the list "
-        f"{list(_options.METHOD)}, for example '@ray.method(num_returns=2)'."
-    )
-    for key in kwargs:
-        assert key in _options.METHOD, (
-            f"Unexpected keyword argument to @ray.method: '{key}'. The supported keyword arguments are {list(_options.METHOD)}"
-        )
-    return annotate
 
 
 class Method:
@@ -162,7 +131,7 @@ def describe(cls: type, name: str) -> Class:
         bound = isinstance(raw, (staticmethod, classmethod))
         is_async = is_async or is_coroutine(function) or bool(function.__code__.co_flags & 0x200)
         skip = isinstance(raw, classmethod) or not bound
-        options = getattr(function, _METHOD_ATTRIBUTE, {})
+        options = getattr(function, METHOD_ATTRIBUTE, {})
         methods[attribute] = Method(
             attribute, signature_of(function, skip_first=skip), is_generator(function), options,
             getattr(function, "__ray_invocation_decorator__", None),
@@ -187,7 +156,11 @@ class ActorClass(Generic[T]):
     """A class whose instances are actors: each lives in a process of its own. ``.remote(...)`` makes one and returns a handle at once."""
 
     def __init__(self, cls: type[T], options: Mapping[str, Any]) -> None:
-        """Makes an actor class. The options must have been checked."""
+        """Makes an actor class. The options must have been checked. Raises TypeError for an abstract class."""
+        abstract = sorted(getattr(cls, "__abstractmethods__", ()))
+        if abstract:
+            many = "s" if len(abstract) > 1 else ""
+            raise TypeError(f"Can't instantiate abstract class ActorClass({cls.__name__}) with abstract method{many} {', '.join(abstract)}")
         self._set(cls, dict(options))
 
     def _set(self, cls: type[T], options: dict[str, Any]) -> None:
@@ -202,15 +175,29 @@ class ActorClass(Generic[T]):
         self._constructor = signature_of(init, skip_first=True) if _has_init(cls) else _NOTHING
         self._template: tuple[Session, int] | None = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        name = self._class.__name__
-        raise TypeError(f"Actors cannot be instantiated directly. Instead of '{name}()', use '{name}.remote()'.")
+    if not TYPE_CHECKING:  # to a checker it is no function, so that it says so where one is called as one
+
+        def __call__(self, *args, **kwargs):
+            name = self._class.__qualname__
+            raise TypeError(f"Actors cannot be instantiated directly. Instead of '{name}()', use '{name}.remote()'.")
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> NoReturn:
         raise ActorClassInheritanceException(
             f"Attempted to define a subclass of actor class '{self._class.__name__}'. Inheriting from actor classes is not supported. "
             "You can instead inherit from a non-actor base class and make the derived class an actor class (with @ray.remote)."
         )
+
+    @property
+    def __ray_actor_class__(self) -> type[T]:
+        """The class that was decorated: programs test it without actors."""
+        return self._class
+
+    @property
+    def __ray_metadata__(self) -> Any:
+        """The class and its name, as ``modified_class`` and ``class_name``."""
+        from types import SimpleNamespace
+
+        return SimpleNamespace(modified_class=self._class, class_name=self._class.__name__)
 
     def __getattr__(self, name: str) -> Any:
         state = self.__dict__
@@ -222,6 +209,9 @@ class ActorClass(Generic[T]):
         if name.startswith("__"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self._class, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *dir(self._class)})
 
     def remote(self, *args: Any, **kwargs: Any) -> ActorHandle[T]:
         """Makes an actor and returns its handle at once. An error of the constructor shows with the first call of a method.
@@ -250,7 +240,7 @@ class ActorClass(Generic[T]):
             args, kwargs = put_large(s, args, kwargs, False)
             packed, ref_args, keywords = _values.pack_args(args, kwargs, function=f"{self._class_name}.__init__")
         task = current.get()
-        span, traceparent, tracestate = begin_submit(self._class_name, task)
+        span, traceparent, tracestate = begin_submit(self._class_name, task, name or "")
         try:
             actor_id = s.submit(
                 template,
@@ -289,7 +279,7 @@ class ActorClass(Generic[T]):
         template.definition = definitions.put(s, self._class, self._class_name)
         return s.template(template.SerializeToString(deterministic=True))
 
-    def options(self, **options: Any) -> ActorClass[T]:
+    def options(self, **options: Unpack[_typing.ActorOptions]) -> ActorClass[T]:
         """Returns this class with other options. Raises ValueError or TypeError for what cannot be."""
         base = {k: v for k, v in self._default_options.items() if k != "concurrency_groups"}
         merged = {**base, **options}
@@ -302,9 +292,11 @@ class ActorClass(Generic[T]):
         other._default_options, other._template = merged, None
         return other
 
-    def bind(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuses: Mobula has no lazy graphs."""
-        refuse_bind()
+    def bind(self, *args: Any, **kwargs: Any) -> ClassNode:
+        """Returns the node of an actor in a graph that runs later, of which methods can be bound. See `mobula.dag`."""
+        from mobula.dag.nodes import ClassNode
+
+        return ClassNode(self, args, kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _blank_class, (), (self._class, self._default_options)
@@ -571,7 +563,7 @@ class ForeignActorClass:
         handle = _held_handle(made._id, cls, options.get("max_task_retries") or 0, options.get("max_pending_calls") or -1)
         return handle if name is None else _await_name(handle, s, name, namespace, bool(options.get("get_if_exists")))
 
-    def options(self, **options: Any) -> ForeignActorClass:
+    def options(self, **options: Unpack[_typing.ActorOptions]) -> ForeignActorClass:
         """Returns this class with other options. Raises ValueError or TypeError for what cannot be."""
         merged = {**self._default_options, **options}
         _options.check_actor(merged, in_options=True)
@@ -594,9 +586,11 @@ class ActorMethod:
         self._method = method
         self._overrides = overrides
 
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        name = self._method.name
-        raise TypeError(f"Actor methods cannot be called directly. Instead of running 'object.{name}()', try 'object.{name}.remote()'.")
+    if not TYPE_CHECKING:
+
+        def __call__(self, *args, **kwargs):
+            name = self._method.name
+            raise TypeError(f"Actor methods cannot be called directly. Instead of running 'object.{name}()', try 'object.{name}.remote()'.")
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         """Submits a call and returns its ref: a list of refs with ``num_returns`` above 1, a stream of refs for a generator.
@@ -619,7 +613,7 @@ class ActorMethod:
             return call.submit(args, kwargs, handle._mobula_id)
         return _limited(handle, call, args, kwargs)
 
-    def options(self, **options: Any) -> ActorMethod:
+    def options(self, **options: Unpack[_typing.AnyMethodCallOptions]) -> ActorMethod:
         """Returns this method with other options for its calls. Raises ValueError or TypeError for what cannot be."""
         _options.check_method_call(options, is_generator=self._method.is_generator)
         return ActorMethod(self._handle, self._method, {**(self._overrides or {}), **options})
@@ -628,9 +622,11 @@ class ActorMethod:
         m = self.options(**options) if options else self
         return m.remote(*(args or ()), **(kwargs or {}))
 
-    def bind(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuses: Mobula has no lazy graphs."""
-        refuse_bind()
+    def bind(self, *args: Any, **kwargs: Any) -> ClassMethodNode | tuple[ClassMethodNode, ...]:
+        """Returns the node of a call in a graph that runs later; with ``num_returns`` above 1 one per result. See `mobula.dag`."""
+        from mobula.dag.nodes import bind_method
+
+        return bind_method(self, args, kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _load_method, (self._handle, self._method.name, self._overrides)
@@ -703,8 +699,8 @@ def _limited(handle: ActorHandle[Any], call: Call, args: tuple[Any, ...], kwargs
         from mobula.exceptions import PendingCallsLimitExceeded
 
         raise PendingCallsLimitExceeded(
-            f"{call.name} was not submitted: {len(pending)} calls of this handle are pending at the actor, and max_pending_calls is "
-            f"{handle._mobula_limit}"
+            f"The task {call.name} could not be submitted to {handle!r} because more than {handle._mobula_limit} tasks are queued on the actor. "
+            "This limit can be adjusted with the `max_pending_calls` actor option."
         )
     out = call.submit(args, kwargs, handle._mobula_id)
     first = out[0] if isinstance(out, list) else getattr(out, "_generator_ref", out)
@@ -744,6 +740,10 @@ def handle_of_template(actor_id: bytes, template: Any, s: Session | None) -> Act
     return ActorHandle(actor_id, class_of_text(text), s, retries=int(retries), limit=int(limit))
 
 
+@overload
+def list_named_actors(all_namespaces: Literal[False] = False) -> list[str]: ...
+@overload
+def list_named_actors(all_namespaces: bool) -> list[Any]: ...
 def list_named_actors(all_namespaces: bool = False) -> list[Any]:
     """Returns the names of live actors; with ``all_namespaces`` dicts of name and namespace."""
     from mobula import _errors

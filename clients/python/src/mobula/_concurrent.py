@@ -263,4 +263,8 @@ def serve_loop(worker: Worker, creation: Any) -> int:
 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    return loop.run_until_complete(serve())
+    serving = loop.create_task(serve())
+    serving.add_done_callback(lambda _: loop.stop())
+    while not serving.done():
+        loop.run_forever()  # until it is done, or a method stops the loop
+    return serving.result()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+
+from mobula import exceptions
 
 if TYPE_CHECKING:
     from mobula._gen import task_pb2
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 class Process:
     """The one default session of a process, and whether the process is a worker."""
 
-    __slots__ = ("capture", "info", "kept", "lock", "node", "printer", "session", "tracer", "worker")
+    __slots__ = ("capture", "forked", "info", "kept", "lock", "node", "printer", "session", "tracer", "worker")
 
     def __init__(self) -> None:
         self.session: Session | None = None
@@ -28,6 +31,7 @@ class Process:
         self.node: Any = None  # the embedded node, when this driver started one
         self.printer: Printer | None = None  # of what workers print
         self.kept: dict[bytes, object] = {}  # refs and handles in pickles that user code made itself, by id, until the session ends
+        self.forked = False  # from a process that had a session, and without one of its own
         self.lock = threading.RLock()  # orders init and shutdown
 
 
@@ -38,12 +42,24 @@ def session() -> Session:
     """Returns the session of this process; a driver without one gets it by ``init()``."""
     s = process.session
     if s is None:
-        from mobula import _api
+        check_running()
+        from mobula import _init
 
-        _api.auto_init()
+        _init.auto_init()
         s = process.session
         assert s is not None
     return s
+
+
+def check_running() -> None:
+    """Refuses to use a session that cannot be: in a finaliser at the interpreter's end, when nothing can be imported, and in a forked child."""
+    if sys.is_finalizing():
+        raise exceptions.SessionClosedError("the interpreter is ending, and Mobula's session with it: a finaliser came too late to use it")
+    if process.forked:
+        raise exceptions.SessionClosedError(
+            "this process was forked from one that uses Mobula: it has no session, and cannot share its parent's. "
+            "Start it with multiprocessing's 'spawn' method, or call init() in it"
+        )
 
 
 class Capture:
@@ -146,6 +162,13 @@ class RuntimeContext:
 
         return tempfile.gettempdir()
 
+    @property
+    def worker(self) -> Any:
+        """Returns what Ray calls the worker of this process; programs ask for its ``mode``."""
+        from mobula.ray._private.worker import global_worker
+
+        return global_worker
+
     def _session(self, what: str) -> Session:
         if process.session is None:
             raise RuntimeError(f"{what} is not available because Ray has not been initialized.")
@@ -164,7 +187,7 @@ class RuntimeContext:
         task = running()
         if task is None:
             return None
-        return task.template.options.name or short_name(task.template.name)
+        return task.template.options.name or _task_name(task.template)
 
     def get_task_function_name(self) -> str | None:
         """Returns the name of the task's function with its module; None in a driver."""
@@ -270,8 +293,9 @@ class RuntimeContext:
         return process.worker.assigned_resources()
 
     def get_accelerator_ids(self) -> dict[str, list[str]]:
-        """Returns the ids of the accelerators that the task or the actor has, by resource."""
-        return {"GPU": [str(i) for i in assigned_gpus()]}
+        """Returns the ids of the accelerators that the task or the actor has, by resource; only GPUs are known here."""
+        others: dict[str, list[str]] = {name: [] for name in ("HPU", "NPU", "TPU", "neuron_cores")}
+        return {"GPU": [str(i) for i in assigned_gpus()], **others}
 
     def get_resource_ids(self) -> dict[str, list[str]]:
         """As ``get_accelerator_ids``."""
@@ -296,10 +320,10 @@ class RuntimeContext:
 
     def get_node_labels(self) -> dict[str, str]:
         """Returns the labels of the node."""
-        from mobula import _api
+        from mobula import _cluster
 
         own = self.get_node_id()
-        return next((dict(n["Labels"]) for n in _api.nodes() if n["NodeID"] == own), {})
+        return next((dict(n["Labels"]) for n in _cluster.nodes() if n["NodeID"] == own), {})
 
     @property
     def gcs_address(self) -> str:
@@ -328,6 +352,18 @@ def get_runtime_context() -> RuntimeContext:
 def short_name(name: str) -> str:
     """Returns a function's name without its module and without the functions in which it was defined."""
     return name.rpartition("<locals>.")[2] if "<locals>." in name else name.rpartition(".")[2]
+
+
+def _task_name(t: task_pb2.Template) -> str:
+    """Returns ``f`` of a function, ``C.__init__`` of the creation of an actor, ``C.m`` of a call of a method."""
+    from mobula._gen import task_pb2
+
+    if t.kind == task_pb2.TEMPLATE_KIND_ACTOR:
+        return f"{short_name(t.name)}.__init__"
+    if t.kind == task_pb2.TEMPLATE_KIND_METHOD:
+        cls, _, method = t.name.rpartition(".")
+        return f"{short_name(cls)}.{method}"
+    return short_name(t.name)
 
 
 def assigned_gpus() -> list[int | str]:

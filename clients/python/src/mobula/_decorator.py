@@ -3,48 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from mobula import _options
 from mobula._actor import ActorClass, ForeignActorClass
+from mobula._method import Actor
+from mobula._refs import ObjectRefGenerator
 from mobula._remote import GO, ForeignFunction, RemoteFunction, is_generator
 
 if TYPE_CHECKING:
-    from mobula._typing import ManyDecorator, RemoteGenerator
+    from mobula import _typing
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 Y = TypeVar("Y")
-
-
-class Decorator(Protocol):
-    """What ``remote(...)`` with options returns."""
-
-    @overload
-    def __call__(self, thing: type[T], /) -> ActorClass[T]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, thing: Callable[P, Generator[Y, Any, Any]], /) -> RemoteGenerator[P, Y]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, thing: Callable[P, Iterator[Y]], /) -> RemoteGenerator[P, Y]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, thing: Callable[P, R], /) -> RemoteFunction[P, R]: ...
+ActorT = TypeVar("ActorT", bound=Actor)
 
 
 @overload
-def remote(thing: type[T], /) -> ActorClass[T]: ...  # type: ignore[overload-overlap]
+def remote(thing: Callable[P, ActorT], /) -> _typing.RemoteClass[P, ActorT]: ...
 @overload
-def remote(thing: Callable[P, Generator[Y, Any, Any]], /) -> RemoteGenerator[P, Y]: ...  # type: ignore[overload-overlap]
+def remote(thing: type[T], /) -> ActorClass[T]: ...
 @overload
-def remote(thing: Callable[P, Iterator[Y]], /) -> RemoteGenerator[P, Y]: ...  # type: ignore[overload-overlap]
+def remote(thing: Callable[P, Iterator[Y]], /) -> _typing.RemoteTask[P, ObjectRefGenerator[Y]]: ...
 @overload
-def remote(thing: Callable[P, R], /) -> RemoteFunction[P, R]: ...
+def remote(thing: Callable[P, R], /) -> _typing.RemoteFunction[P, R]: ...
 @overload
-def remote(*, num_returns: int | str, **options: Any) -> ManyDecorator: ...
+def remote(**options: Unpack[_typing.Options]) -> _typing.Decorator: ...
 @overload
-def remote(**options: Any) -> Decorator: ...
+def remote(*, num_returns: Literal[1] | None = None, **options: Unpack[_typing.TaskOptions]) -> _typing.FunctionDecorator: ...
+@overload
+def remote(*, num_returns: _typing.Many, **options: Unpack[_typing.TaskOptions]) -> _typing.ReturnsDecorator[_typing.Refs]: ...
+@overload
+def remote(*, num_returns: Literal["streaming"], **options: Unpack[_typing.TaskOptions]) -> _typing.StreamDecorator: ...
+@overload
+def remote(*, num_returns: Literal["dynamic"], **options: Unpack[_typing.TaskOptions]) -> _typing.ReturnsDecorator[_typing.Dynamic]: ...
+@overload
+def remote(*, num_returns: Literal[0], **options: Unpack[_typing.TaskOptions]) -> _typing.ReturnsDecorator[None]: ...
+@overload
+def remote(*, num_returns: int | str, **options: Unpack[_typing.TaskOptions]) -> _typing.ReturnsDecorator[Any]: ...
+@overload
+def remote(**options: Unpack[_typing.ActorOptions]) -> _typing.ClassDecorator: ...
 def remote(*args: Any, **options: Any) -> Any:
     """Makes a function or class remote: ``@remote``, or ``@remote(num_cpus=2, …)`` with options.
 
@@ -64,13 +66,18 @@ def remote(*args: Any, **options: Any) -> Any:
         f"applied using some of the arguments in the list {[*_options.TASK, *_options.ACTOR]}, for example '@ray.remote(num_returns=2, "
         'resources={"CustomResource": 1})\'.'
     )
-    return lambda thing: _make(thing, options)
+
+    def decorate(thing: Any) -> Any:
+        return _make(thing, options)
+
+    return decorate
 
 
 def _make(thing: Any, options: Mapping[str, Any]) -> Any:
     if isinstance(thing, type):
         _options.check_actor(options, in_options=False)
-        return ActorClass(thing, options)
+        cls: type[Any] = thing
+        return ActorClass(cls, options)
     if isinstance(thing, FunctionType) or _is_cython(thing):
         _options.check_task(options, in_options=False, is_generator=is_generator(thing))
         return RemoteFunction(thing, options)
@@ -81,7 +88,7 @@ def _is_cython(thing: Any) -> bool:
     return type(thing).__name__ in ("cython_function_or_method", "fused_cython_function")
 
 
-def go_function(name: str, /, *, executable: str | os.PathLike[str] | None = None, **options: Any) -> ForeignFunction:
+def go_function(name: str, /, *, executable: str | os.PathLike[str] | None = None, **options: Unpack[_typing.AnyTaskOptions]) -> ForeignFunction:
     """Returns a remote function of Go by its name, "import/path.Function", as ``mobula-gen`` registered it in the program ``executable``.
 
     Arguments and results are portable: plain data, arrays, times, dataclasses, refs. A function of several results needs ``num_returns``.
@@ -99,7 +106,9 @@ def go_function(name: str, /, *, executable: str | os.PathLike[str] | None = Non
     return ForeignFunction(name, GO, options, _program(executable))
 
 
-def go_actor(name: str, /, *, executable: str | os.PathLike[str] | None = None, constructor: str = "", **options: Any) -> ForeignActorClass:
+def go_actor(
+    name: str, /, *, executable: str | os.PathLike[str] | None = None, constructor: str = "", **options: Unpack[_typing.ActorOptions]
+) -> ForeignActorClass:
     """Returns an actor class of Go by its name, "import/path.Type". Its methods have the names that they have in Go.
 
     Args:

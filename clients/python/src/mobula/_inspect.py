@@ -147,7 +147,7 @@ class _Report:
         """Check one part and, if it cannot be pickled, what it is made of; return whether it can."""
         from mobula import _values
 
-        error = _values._try_dumps(obj)
+        error = _values.try_dumps(obj)
         if error is None:
             return True
         self.line(f"{self.red('!!! FAIL')} serialization: {error}")
@@ -168,7 +168,7 @@ class _Report:
         for step, part in _safely(parts(obj)):
             from mobula import _values
 
-            if _values._try_dumps(part) is not None:
+            if _values.try_dumps(part) is not None:
                 self.depth += 1
                 part_name = step.lstrip(".")
                 self.line(f"Serializing {part_name!r} {_short(part)}...")

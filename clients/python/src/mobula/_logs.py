@@ -157,10 +157,10 @@ class Printer:
         return min(times) if times else None
 
     def _print(self, notices: list[Any], closed: bool) -> None:
+        out: list[tuple[TextIO, str]] = []
         for n in notices:
             if n.kind == _WARNING:
-                for line in n.lines:
-                    self._write(sys.stderr, _YELLOW, "(mobula)", line)
+                out += [(sys.stderr, _line(sys.stderr, _YELLOW, "(mobula)", line)) for line in n.lines]
                 continue
             err = n.kind == _STDERR
             for line in n.lines:
@@ -171,23 +171,49 @@ class Printer:
                 prefix = f"({source} pid={n.pid})" if source else f"(pid={n.pid})"
                 dedup = self._dedup.get(err)
                 if dedup is None or dedup.add(n.pid, prefix, line):
-                    self._write(sys.stderr if err else sys.stdout, _CYAN, prefix, line)
+                    out.append(_line_to(err, prefix, line))
         for err, dedup in self._dedup.items():
             for prefix, line, count in dedup.due(closed):
-                self._write(sys.stderr if err else sys.stdout, _CYAN, prefix, line, count)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+                out.append(_line_to(err, prefix, line, count))
+        _write(out)
 
-    def _write(self, stream: TextIO, colour: str, prefix: str, line: str, repeated: int = 0) -> None:
-        coloured = _in_colour(stream)
+
+def _line_to(err: bool, prefix: str, line: str, repeated: int = 0) -> tuple[TextIO, str]:
+    """Returns a worker's line as it is shown, and where to."""
+    stream = sys.stderr if err else sys.stdout
+    return stream, _line(stream, _CYAN, prefix, line, repeated)
+
+
+def _line(stream: TextIO, colour: str, prefix: str, line: str, repeated: int = 0) -> str:
+    coloured = _in_colour(stream)
+    if coloured:
+        prefix = f"{colour}{prefix}{_RESET}"
+    note = ""
+    if repeated > 1:
+        note = f" [repeated {repeated}x across cluster] (MOBULA_DEDUP_LOGS=0 shows every line)"
         if coloured:
-            prefix = f"{colour}{prefix}{_RESET}"
-        note = ""
-        if repeated > 1:
-            note = f" [repeated {repeated}x across cluster] (MOBULA_DEDUP_LOGS=0 shows every line)"
-            if coloured:
-                note = f"{_GREEN}{note}{_RESET}"
-        stream.write(f"{prefix} {line}{note}\n")
+            note = f"{_GREEN}{note}{_RESET}"
+    return f"{prefix} {line}{note}\n"
+
+
+def _write(out: list[tuple[TextIO, str]]) -> None:
+    """Writes lines, above the prompt where there is one."""
+    prompt = None
+    if out and hasattr(sys, "ps1"):
+        from mobula import _prompt
+
+        prompt = _prompt.standing()
+    if prompt is None:
+        for stream, text in out:
+            stream.write(text)
+    else:
+        sys.stdout.write(prompt.erase)
+        for stream, text in out:
+            stream.write(text.replace("\n", "\r\n") if stream.isatty() else text)
+            stream.flush()
+        sys.stdout.write(prompt.restore)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
 
 
 def _in_colour(stream: TextIO) -> bool:

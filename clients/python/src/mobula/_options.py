@@ -7,6 +7,7 @@ wrong type a TypeError. What this client accepts and the node cannot honour is r
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -79,12 +80,25 @@ def _bad_resources(resources: Mapping[str, float] | None) -> str | None:
     return None
 
 
+_WORD = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_LABEL_KEY = rf"(?:[A-Za-z0-9.-]{{1,253}}/)?{_WORD}"
+_SELECTOR = rf"!?(?:{_WORD}|in\({_WORD}(?:, *{_WORD})*\))"
+
+
 def _bad_selector(selector: Mapping[str, str] | None) -> str | None:
     for key, value in (selector or {}).items():
-        if not isinstance(key, str) or not key:
-            return f"Label keys must be non-empty strings, but one is {key!r}"
+        if not isinstance(key, str) or re.fullmatch(_LABEL_KEY, key) is None:
+            return (
+                f"Invalid label key name `{key}`. Name must be 63 chars or less beginning and ending with an alphanumeric character "
+                "([a-z0-9A-Z]) with dashes (-), underscores (_), dots (.), and alphanumerics between."
+            )
         if value is not None and not isinstance(value, str):
             return f"The selector of label {key} must be a string, but is of type {type(value)}"
+        if value and re.fullmatch(_SELECTOR, value) is None:
+            return (
+                f"Invalid label selector value `{value}`. The label selector value should contain optional operators and a label value. "
+                "Supported operators are: ! and {'in'}."
+            )
     return None
 
 
@@ -320,7 +334,7 @@ def fill_common(out: Any, options: Mapping[str, Any]) -> None:
     if options.get("memory"):
         out.memory = int(options["memory"])
     for name, quantity in resources.items():
-        if quantity:
+        if quantity and not (name.startswith("node:") and quantity <= 1 and name in node_names()):
             out.resources[name] = units(quantity)
     if options.get("accelerator_type"):
         out.accelerator_type = options["accelerator_type"]
@@ -336,6 +350,13 @@ def fill_common(out: Any, options: Mapping[str, Any]) -> None:
         out.name = options["name"]
     _fill_strategy(out, options)
     _fill_runtime_env(out, options.get("runtime_env"))
+
+
+def node_names() -> tuple[str, str]:
+    """Returns the resources by which programs ask for this node, as ``resources={"node:10.0.0.1": 0.01}``: there is no other to run on."""
+    from mobula.util.helpers import get_node_ip_address
+
+    return f"node:{get_node_ip_address()}", "node:__internal_head__"
 
 
 def captured(options: Mapping[str, Any], capture: Capture) -> Mapping[str, Any]:

@@ -6,10 +6,11 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from mobula import _values
 from mobula._context import session
+from mobula._hot import Ref, make_refs
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,22 +21,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_finalizing = sys.is_finalizing
-
+_ALL = 1 << 32
+"""More items than a stream has."""
 INDEX_0 = b"\0\0\0\0"
 """What follows a task's id in the id of its first result."""
+
+
+_NO_ID = b"\xff" * 16
+
+
+def check_id(id: object, size: int) -> None:
+    """Raises TypeError for an id that is not bytes, ValueError for one that has not so many."""
+    if not isinstance(id, (bytes, bytearray)):
+        raise TypeError(f"Unsupported type: {type(id)}, expected bytes")
+    if len(id) != size:
+        raise ValueError(f"ID string needs to have length {size}, got {len(id)}")
 
 
 class BaseID:
     """An id: so many bytes, shown in hexadecimal."""
 
     __slots__ = ("_bytes",)
-    size = 16
 
     def __init__(self, id: bytes) -> None:
-        if len(id) != self.size:
-            raise ValueError(f"ID string needs to have length {self.size}, got {len(id)}")
+        check_id(id, 16)
         self._bytes = bytes(id)
+
+    @staticmethod
+    def size() -> int:
+        """Returns the number of bytes of an id."""
+        return 16
 
     @classmethod
     def from_hex(cls, hex_id: str) -> BaseID:
@@ -43,16 +58,21 @@ class BaseID:
         return cls(bytes.fromhex(hex_id))
 
     @classmethod
+    def from_binary(cls, id: bytes) -> BaseID:
+        """Makes an id of its bytes."""
+        return cls(id)
+
+    @classmethod
     def from_random(cls) -> BaseID:
         """Makes a random id."""
         import os
 
-        return cls(os.urandom(cls.size))
+        return cls(os.urandom(16))
 
     @classmethod
     def nil(cls) -> BaseID:
         """Returns the id that stands for nothing."""
-        return cls(b"\xff" * cls.size)
+        return cls(_NO_ID)
 
     def binary(self) -> bytes:
         """Returns the id's bytes."""
@@ -64,7 +84,7 @@ class BaseID:
 
     def is_nil(self) -> bool:
         """Reports whether this is the id that stands for nothing."""
-        return self._bytes == b"\xff" * self.size
+        return self._bytes == _NO_ID
 
     def __hash__(self) -> int:
         return hash(self._bytes)
@@ -90,17 +110,35 @@ class ActorID(BaseID):
 
     __slots__ = ()
 
+    @property
+    def job_id(self) -> JobID:
+        """The id of the job of this process."""
+        return JobID(session().job_id)
+
 
 class TaskID(BaseID):
     """The id of a task."""
 
     __slots__ = ()
 
+    def job_id(self) -> JobID:
+        """Returns the id of the job of this process."""
+        return JobID(session().job_id)
+
 
 class JobID(BaseID):
     """The id of a job."""
 
     __slots__ = ()
+
+    @classmethod
+    def from_int(cls, value: int) -> JobID:
+        """Makes the id of a number."""
+        return cls(value.to_bytes(16, "big"))
+
+    def int(self) -> int:
+        """Returns the id as a number."""
+        return int.from_bytes(self._bytes, "big")
 
 
 class NodeID(BaseID):
@@ -133,42 +171,22 @@ class PlacementGroupID(BaseID):
     __slots__ = ()
 
 
-class ObjectRef(Generic[T_co]):
+def hold(id: bytes) -> Session:
+    """Returns the session of this process, which has one more hold of an object: for a ref that is made of an id alone."""
+    check_id(id, 20)
+    s = session()
+    s.hold(id)
+    return s
+
+
+class ObjectRef(Ref, Generic[T_co]):
     """A promise of a value: of the result of a task, or of what was put.
 
     The value, or the error that stands for it, exists for as long as somebody holds a ref. ``get`` waits for it, ``await`` does so
     in asyncio. A ref that is an argument of a call is replaced by its value before the call runs; one inside an argument stays a ref.
     """
 
-    __slots__ = ("__weakref__", "_id", "_method", "_session")
-
-    def __init__(self, id: bytes, _session: Session | None = None, _method: bool = False) -> None:
-        """Makes a ref of an id. A caller that passes a session passes on a hold that it has; else a hold is added."""
-        if _session is None:
-            if len(id) != 20:
-                raise ValueError(f"ID string needs to have length 20, got {len(id)}")
-            _session = session()
-            _session.hold(id)
-        self._id = id
-        self._session = _session
-        self._method = _method  # whether a call of an actor's method makes it
-
-    def __del__(self) -> None:
-        if _finalizing():
-            return  # the node drops what this process holds
-        try:
-            s = self._session
-            s._released.append(self._id)  # as s.release does, without the call
-            if not s._armed:
-                s._arm()
-        except AttributeError:  # __init__ failed
-            pass
-
-    def __hash__(self) -> int:
-        return hash(self._id)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ObjectRef) and other._id == self._id
+    __slots__ = ()
 
     def __repr__(self) -> str:
         return f"ObjectRef({self._id.hex()})"
@@ -203,6 +221,11 @@ class ObjectRef(Generic[T_co]):
     def from_hex(cls, hex_id: str) -> ObjectRef[Any]:
         """Makes a ref of an id in hexadecimal."""
         return ObjectRef(bytes.fromhex(hex_id))
+
+    @classmethod
+    def from_binary(cls, id: bytes) -> ObjectRef[Any]:
+        """Makes a ref of an id's bytes."""
+        return ObjectRef(id)
 
     def binary(self) -> bytes:
         """Returns the id's 20 bytes."""
@@ -269,11 +292,9 @@ class ObjectRef(Generic[T_co]):
 
 
 class _Nobody:
-    """Stands for the session of refs that stand for nothing."""
+    """Stands for the session of refs that stand for nothing: it holds nothing, so nothing is released."""
 
     job_id = b"\xff" * 16
-    _released: ClassVar[deque[bytes]] = deque(maxlen=0)
-    _armed = True
 
 
 _NIL = b"\xff" * 20
@@ -370,8 +391,8 @@ class _Deliverer:
             callback = self.queue.get()
             try:
                 callback()
-            except BaseException:  # of the user's callback, SystemExit too: those of others come after it
-                sys.excepthook(*sys.exc_info())
+            except BaseException as e:  # of the user's callback, SystemExit too: those of others come after it
+                sys.excepthook(type(e), e, e.__traceback__)
             del callback
 
 
@@ -498,7 +519,12 @@ class ObjectRefGenerator(Generic[T_co]):
         return future
 
     def completed(self) -> ObjectRef[int]:
-        """Returns a ref that is ready when the task has ended: the number of its items, or its error."""
+        """Returns a ref that is ready when the task has ended: the number of its items, or its error.
+
+        From then on the task is not held back because items are not read: whoever waits for the end may not read before.
+        """
+        if not self._stream.ended:
+            self._ref._session.consumed(self._ref._id[:16], _ALL)
         return self._ref
 
     def next_ready(self) -> bool:
@@ -558,8 +584,9 @@ class ObjectRefGenerator(Generic[T_co]):
 def _many(object_ids: Sequence[bytes]) -> list[ObjectRef[Any]]:
     """Makes refs of ids that something holds at this moment."""
     s = session()
-    s.hold_all(object_ids)
-    return [ObjectRef(object_id, s) for object_id in object_ids]
+    ids = list(object_ids)
+    s.hold_all(ids)
+    return make_refs(ObjectRef, ids, s)
 
 
 def install_ref_hooks(handle: type, to_wire: Callable[[Any], tuple[bytes, str | None]], from_wire: Callable[[bytes, str], object]) -> None:

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack
 
 from mobula import _options, _values
 from mobula._context import Capture, current, process, session
@@ -16,7 +16,9 @@ from mobula._tracing import begin_submit
 from mobula._wire import varint
 
 if TYPE_CHECKING:
+    from mobula import _typing
     from mobula._session import Session
+    from mobula.dag.nodes import FunctionNode
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -234,7 +236,10 @@ definitions = Definitions()
 
 
 class RemoteFunction(Generic[P, R_co]):
-    """A function whose calls run as tasks. ``.remote(...)`` submits one and returns its ref at once."""
+    """A function whose calls run as tasks. ``.remote(...)`` submits one and returns its ref at once.
+
+    Its methods take anything here: what they take of a function of these parameters is said in ``_typing``.
+    """
 
     __wrapped__: Callable[..., Any]
 
@@ -266,19 +271,6 @@ class RemoteFunction(Generic[P, R_co]):
             f"Remote functions cannot be called directly. Instead of running '{self._function_name}()', try '{self._function_name}.remote()'."
         )
 
-    # The arguments of the function, or any with a ref among them: a type checker cannot say "each argument or a ref of it".
-    @overload
-    def remote(self, *args: P.args, **kwargs: P.kwargs) -> ObjectRef[R_co]: ...
-    @overload
-    def remote(self, arg0: ObjectRef[Any], /, *args: Any, **kwargs: Any) -> ObjectRef[R_co]: ...
-    @overload
-    def remote(self, arg0: Any, arg1: ObjectRef[Any], /, *args: Any, **kwargs: Any) -> ObjectRef[R_co]: ...
-    @overload
-    def remote(self, arg0: Any, arg1: Any, arg2: ObjectRef[Any], /, *args: Any, **kwargs: Any) -> ObjectRef[R_co]: ...
-    @overload
-    def remote(self, arg0: Any, arg1: Any, arg2: Any, arg3: ObjectRef[Any], /, *args: Any, **kwargs: Any) -> ObjectRef[R_co]: ...
-    @overload
-    def remote(self, *args: ObjectRef[Any], **kwargs: ObjectRef[Any]) -> ObjectRef[R_co]: ...
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         """Submits a call and returns its ref: a list of refs with ``num_returns`` above 1, a stream of refs for a generator.
 
@@ -313,9 +305,11 @@ class RemoteFunction(Generic[P, R_co]):
         other._options, other._call = merged, None
         return other
 
-    def bind(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuses: Mobula has no lazy graphs."""
-        refuse_bind()
+    def bind(self, *args: Any, **kwargs: Any) -> FunctionNode:
+        """Returns the node of a call in a graph that runs later; among its arguments may be other nodes. See `mobula.dag`."""
+        from mobula.dag.nodes import FunctionNode
+
+        return FunctionNode(self, args, kwargs)
 
     def _connect(self) -> Call:
         self._call = call = self._make_call(self._options)
@@ -356,13 +350,6 @@ class RemoteFunction(Generic[P, R_co]):
 
 def _blank_function() -> RemoteFunction[Any, Any]:
     return RemoteFunction.__new__(RemoteFunction)
-
-
-def refuse_bind() -> NoReturn:
-    """Raises for ``.bind()``."""
-    raise NotImplementedError(
-        "Mobula has no lazy task graphs (ray.dag, .bind): call .remote() and pass the refs on, which builds the same graph while it runs"
-    )
 
 
 def task_template(name: str, options: Mapping[str, Any], returns: int | str) -> Any:
@@ -425,7 +412,7 @@ class ForeignFunction:
             self._call = call = Call(s, number, self._function_name, returns, portable=True)
         return call.submit(args, {})
 
-    def options(self, **options: Any) -> ForeignFunction:
+    def options(self, **options: Unpack[_typing.AnyTaskOptions]) -> ForeignFunction:
         """Returns this function with other options."""
         merged = {**self._options, **options}
         _options.check_task(merged, in_options=True, is_generator=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from itertools import islice
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from mobula._remote import DYNAMIC
 from mobula._values import Packed
 
 if TYPE_CHECKING:
+    import asyncio
+
     from mobula._context import Task
     from mobula._session import Session
 
@@ -82,7 +85,7 @@ def arguments(s: Session, m: Any) -> tuple[list[Any], dict[str, Any]]:
     stored = s.open_value(m.args, m)
     args = _values.unpack_args(stored.format, stored.meta, stored.buffers, stored.refs)
     for r in m.resolved:
-        stored = s.open_value(r.value, m)
+        stored = s.open_value(r.value, m, r.object_id)
         args[r.position] = _values.unpack(stored.format, stored.meta, stored.buffers, stored.refs)
     if not m.keywords:
         return args, {}
@@ -145,9 +148,14 @@ async def stream_async(s: Session, entry: Entry, value: AsyncIterator[Any], m: A
     """Yields the items of an async generator; returns the result of its task."""
     import asyncio
 
+    loop = asyncio.get_running_loop()
     index = 0
     async for item in value:
         index += 1
+        while not s.may_yield(m, index):
+            room: asyncio.Future[None] = loop.create_future()
+            s.on_yield(m, index, partial(loop.call_soon_threadsafe, _fulfil, room))  # pyright: ignore[reportArgumentType]
+            await room
         s.yield_item(m, index, _pack(item, entry, f"item {index}"))
         del item
         if entry.backpressure > 0:
@@ -155,6 +163,11 @@ async def stream_async(s: Session, entry: Entry, value: AsyncIterator[Any], m: A
         else:
             await asyncio.sleep(0)  # so that a generator that never waits does not keep the others out
     return [_values.pack(index if entry.portable else None)]
+
+
+def _fulfil(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _put_items(s: Session, entry: Entry, value: Any, m: Any) -> list[ObjectRef[Any]]:

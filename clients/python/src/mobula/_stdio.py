@@ -9,27 +9,42 @@ from collections.abc import Callable
 from typing import Any
 
 MARK = b"\x1e\x1emobula-source "
-"""Begins a line that names who writes what follows on the stream, until the next such line."""
+"""Begins a line that names who writes what follows on the stream, until the next such line: the name, and after a separator the task's id."""
+
+_SEPARATOR = b"\x1f"
 
 
 class _Output(io.FileIO):
     """A descriptor to which a line that names the writer is written whenever the writer has changed."""
 
-    def __init__(self, fd: int, source: Callable[[], str]) -> None:
+    def __init__(self, fd: int, source: Callable[[], tuple[str, bytes]]) -> None:
         super().__init__(fd, "wb", closefd=False)
         self._source = source
-        self._announced = ""
+        self._announced = ("", b"")
         self._at_line_start = True
 
     def write(self, data: bytes) -> int | None:  # type: ignore[override]
         source = self._source()
         if source != self._announced and self._at_line_start:
             self._announced = source
-            os.write(self.fileno(), MARK + source.replace("\n", " ").encode(errors="replace")[:200] + b"\n")
-        written = super().write(data)
+            name, task = source
+            label = name.replace("\n", " ").encode(errors="replace")[:200]
+            mark = MARK + label + (_SEPARATOR + task.hex().encode() if task else b"") + b"\n"
+            written = self._write_after(mark, data)
+        else:
+            written = super().write(data)
         if written:
             self._at_line_start = bytes(data[written - 1 : written]) == b"\n"
         return written
+
+    def _write_after(self, mark: bytes, data: bytes) -> int | None:
+        """Writes a mark, which must go out whole, and data; returns how much of the data was written."""
+        written = super().write(mark + data)
+        if written is None:
+            return None
+        while written < len(mark):
+            written += os.write(self.fileno(), mark[written:])
+        return written - len(mark)
 
 
 class _Dirty:
@@ -61,8 +76,8 @@ class _Text(io.TextIOWrapper):
         return super().write(s)
 
 
-def install(source: Callable[[], str]) -> None:
-    """Replaces the standard streams of this process; ``source`` says who writes."""
+def install(source: Callable[[], tuple[str, bytes]]) -> None:
+    """Replaces the standard streams of this process; ``source`` says who writes: its name, and the id of its task or nothing."""
     sys.stdin = open(os.devnull, encoding="utf-8")
     sys.__stdin__ = sys.stdin  # type: ignore[misc]
     for name, fd in (("stdout", 1), ("stderr", 2)):

@@ -18,11 +18,12 @@ import socket
 import stat
 import sys
 import tempfile
+import threading
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _VERSION = 1
 _EXIT_STATUS = 3
@@ -230,6 +231,26 @@ def start_node(binary: str, settings: Mapping[str, object]) -> tuple[socket.sock
     Raises:
         StartError: it did not start within 10 s, or said why not.
     """
+    with _uninterrupted() as came:
+        connection, node = _launch(binary, settings)
+    try:
+        if came:
+            signal.raise_signal(signal.SIGINT)
+        _await_ready(connection)
+    except BaseException as e:
+        connection.close()
+        if not isinstance(e, (OSError, StartError)):  # Ctrl-C: nothing that it began may stay behind
+            node.stop(0.0)
+            raise
+        node.stop(1.0)
+        code = node.poll()
+        status = "" if code in (None, -signal.SIGKILL) else f" (exit status {code})"
+        raise StartError(f"start a node: {e}{status}; its last words are on standard error") from e
+    return connection, node
+
+
+def _launch(binary: str, settings: Mapping[str, object]) -> tuple[socket.socket, NodeProcess]:
+    """Starts the process of an embedded node."""
     import subprocess
 
     directory = tempfile.mkdtemp(prefix="mobula-node-")
@@ -251,18 +272,22 @@ def start_node(binary: str, settings: Mapping[str, object]) -> tuple[socket.sock
         ours.close()
         shutil.rmtree(directory, ignore_errors=True)
         raise StartError(f"start a node: {binary}: {e}") from e
-    node = NodeProcess(process, directory)
+    return ours, NodeProcess(process, directory)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[list[int]]:
+    """Notes Ctrl-C in a list for the caller to raise: a process that has been started and is not known yet could not be ended."""
+    came: list[int] = []
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or handler is None:  # None: of C code, which could not be put back
+        yield came
+        return
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     try:
-        _await_ready(ours)
-    except BaseException as e:
-        ours.close()
-        if not isinstance(e, (OSError, StartError)):  # Ctrl-C: nothing that it began may stay behind
-            node.stop(0.0)
-            raise
-        node.stop(1.0)
-        status = "" if process.returncode in (None, -signal.SIGKILL) else f" (exit status {process.returncode})"
-        raise StartError(f"start a node: {e}{status}; its last words are on standard error") from e
-    return ours, node
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _await_ready(connection: socket.socket) -> None:

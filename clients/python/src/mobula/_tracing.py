@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from mobula._context import Task, process
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from opentelemetry.context import Context
     from opentelemetry.trace import Span as OTelSpan
     from opentelemetry.trace import TracerProvider
@@ -26,8 +28,8 @@ SCOPE = "github.com/mobula-dev/mobula"
 _CLOSE_MS = 2000
 """How long the end of a process waits for its last spans to be exported."""
 
-_TEXT_MAX = 1024
-"""Longest message of an error in a span."""
+_TEXT_MAX, _STACK_MAX = 1024, 8 << 10
+"""Longest message of an error in a span, and longest stack."""
 
 _STATE_MAX = 512
 """Longest tracestate that travels."""
@@ -57,8 +59,30 @@ class Span:
         if error is not None:
             from opentelemetry.trace import Status, StatusCode
 
-            span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"[:_TEXT_MAX]))
+            message = _message(error)
+            span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {message}"[:_TEXT_MAX]))
+            span.add_event("exception", {
+                "exception.type": f"{type(error).__module__}.{type(error).__qualname__}",
+                "exception.message": message[:_TEXT_MAX],
+                "exception.stacktrace": _stack(error)[-_STACK_MAX:],
+            })  # fmt: skip
         span.end()
+
+
+def _message(error: BaseException) -> str:
+    """Returns what an error says; user code may fail at that."""
+    try:
+        return str(error)
+    except Exception as e:
+        return f"<an error whose __str__ raises {type(e).__name__}>"
+
+
+def _stack(error: BaseException) -> str:
+    """Returns where an error was raised, the place itself last. Lines of the source are not in it: they may hold anything."""
+    import traceback
+
+    frames = traceback.walk_tb(error.__traceback__)
+    return "".join(f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_qualname}\n" for frame, line in frames)
 
 
 class Tracer:
@@ -68,22 +92,26 @@ class Tracer:
         """Makes a tracer; ``close`` is called at the end with the longest time in milliseconds that it may take."""
         self._tracer = provider.get_tracer(SCOPE, version)
         self._close = close
-        self._node_id = ""
+        self._own: dict[str, str] = {}
 
-    def set_node(self, node_id: bytes) -> None:
-        """Says at which node the spans of this process are made: a worker's."""
-        self._node_id = node_id.hex()
+    def set_process(self, node_id: bytes, job_id: bytes, worker_id: bytes = b"") -> None:
+        """Says what all spans of this process say: at which node it is, of which job, and which worker."""
+        ids = {"mobula.node.id": node_id, "mobula.job.id": job_id, "mobula.worker.id": worker_id}
+        self._own = {key: value.hex() for key, value in ids.items() if value}
 
-    def submit(self, function: str, task: Task | None) -> Span:
-        """Begins the span of a call. Its parent is the span of the calling code, else the run of the task that calls."""
+    def submit(self, function: str, task: Task | None, name: str = "") -> Span:
+        """Begins the span of a call; name is what the caller names the task or actor.
+
+        Its parent is the span of the calling code, else the run of the task that calls.
+        """
         from opentelemetry import trace
 
         parent = None
         if task is not None and not trace.get_current_span().get_span_context().is_valid:
             parent = extract(task.execute.traceparent, task.execute.tracestate)
-        attributes = {"mobula.function": function}
-        if self._node_id:
-            attributes["mobula.node.id"] = self._node_id
+        attributes = {**self._own, "mobula.function": function, "mobula.call_site": _call_site()}
+        if name:
+            attributes["mobula.name"] = name
         return Span(self._tracer.start_span(f"submit {function}", parent, trace.SpanKind.CLIENT, attributes))
 
     def run(self, m: Any, task: Task) -> Span:
@@ -92,13 +120,17 @@ class Tracer:
 
         function = task.template.name
         attributes: dict[str, str | int] = {
+            **self._own,
             "mobula.function": function,
             "mobula.task.id": task.task_id.hex(),
-            "mobula.node.id": self._node_id,
             "mobula.attempt": max(1, m.attempt),
+            "mobula.queue_ns": m.queued_ns,
         }
+        if task.template.options.name:
+            attributes["mobula.name"] = task.template.options.name
         if task.actor_id:
             attributes["mobula.actor.id"] = task.actor_id.hex()
+            attributes["mobula.incarnation"] = m.incarnation
         parent = extract(m.traceparent, m.tracestate)
         span = self._tracer.start_span(f"run {function}", parent, trace.SpanKind.SERVER, attributes)
         token = context.attach(trace.set_span_in_context(span))
@@ -118,6 +150,14 @@ def headers(span: OTelSpan) -> tuple[str, str]:
         return "", ""
     state = c.trace_state.to_header()
     return f"00-{c.trace_id:032x}-{c.span_id:016x}-{int(c.trace_flags) & 0xFF:02x}", state if len(state) <= _STATE_MAX else ""
+
+
+def _call_site() -> str:
+    """Returns the place of the call that is being made: the first one up the stack that is not Mobula's."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "mobula":
+        frame = frame.f_back
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def extract(traceparent: str, tracestate: str) -> Context:
@@ -222,9 +262,9 @@ def _exporter() -> Any:
     raise ValueError(f'OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}: Python workers know "grpc" and "http/protobuf"')
 
 
-def begin_submit(function: str, task: Task | None) -> tuple[Span | None, str, str]:
+def begin_submit(function: str, task: Task | None, name: str = "") -> tuple[Span | None, str, str]:
     """Begins the span of a call, if tracing is on; returns it with the trace context that goes with the call."""
     if process.tracer is not None:
-        span = process.tracer.submit(function, task)
+        span = process.tracer.submit(function, task, name)
         return span, span.traceparent, span.tracestate
     return (None, "", "") if task is None else (None, task.execute.traceparent, task.execute.tracestate)

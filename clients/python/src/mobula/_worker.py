@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import _thread
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from mobula import _run, _stdio, _takeover, _values
+from mobula import _assigned, _run, _stdio, _values
 from mobula._context import Task, current, process, short_name
 from mobula._remote import ACTOR, FUNCTION, METHOD
 from mobula._run import ActorExit, Entry
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from mobula._actor import ActorHandle
     from mobula._concurrent import Lanes
     from mobula._session import Session
-
-_UNITS = 10_000.0
 
 
 class Worker:
@@ -55,10 +51,18 @@ class Worker:
         self.warned = False  # of a get that blocks the loop
         self.lanes: Lanes | None = None  # of an actor whose methods run side by side
         self.actor_repr = ""  # as the class's own __repr__ says
-        self._interruptible = 0  # handle of the task on the main thread that KeyboardInterrupt may reach; 0 is none
-        self._visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-        self._assigned_gpus: tuple[int, ...] = ()
+        self._interruptible = 0  # handle of the task whose code runs on the main thread, which KeyboardInterrupt may reach; 0 is none
+        self.gpus = _assigned.Gpus()
+        self._ending = False
         session.control = self._control
+
+    def interrupt(self, number: int, frame: object) -> None:
+        """Handles SIGINT, which nobody but user code or another process sends to a worker: user code on the main thread gets KeyboardInterrupt.
+
+        Whatever else the main thread does goes on: it only waits, for the sake of tasks, of threads or of an event loop.
+        """
+        if os.getpid() != self.pid or (self._interruptible and self.lanes is None and not self.is_async):
+            raise KeyboardInterrupt
 
     # --- the main thread ------------------------------------------------------------------------------------------------------
 
@@ -125,7 +129,7 @@ class Worker:
 
     def _drop(self, handle: int) -> None:
         """Gives back a cancelled task that waits for its turn."""
-        m = self.lanes.drop(handle) if self.lanes is not None else None
+        m: Any = self.lanes.drop(handle) if self.lanes is not None else None
         inbox = self.session._inbox
         for waiting in list(inbox):
             if getattr(waiting, "handle", None) == handle and type(waiting).__name__ == "Execute":
@@ -189,8 +193,8 @@ class Worker:
     def _perform(self, m: Any, task: Task, entry: Entry) -> list[_values.Packed]:
         """Calls the function of a task and packs what it returns. Nothing of the arguments is left when it returns."""
         kind = task.template.kind
-        if entry.with_gpus or self._assigned_gpus:
-            self._show_gpus(m)
+        if (entry.with_gpus or self.gpus.assigned) and self.actor is None:  # an actor keeps what it was made with
+            self.gpus.show(m.gpus)
         if kind == FUNCTION:
             function, process.capture = entry.function, entry.capture
         elif kind == METHOD:
@@ -199,8 +203,7 @@ class Worker:
             function = self._construct(m, task, entry)
         assert function is not None
         args, kwargs = _run.arguments(self.session, m)
-        if kind == FUNCTION:
-            self._interruptible = m.handle
+        self._interruptible = m.handle
         if task.cancelled:
             raise KeyboardInterrupt
         value = function(*args, **kwargs)
@@ -337,6 +340,21 @@ class Worker:
             raise AsyncioActorExit()
         raise ActorExit(0)
 
+    def end_actor(self) -> None:
+        """Calls ``__ray_shutdown__`` of an actor that has it, once."""
+        actor, self._ending = None if self._ending else self.actor, True
+        shut_down = getattr(type(actor), "__ray_shutdown__", None)
+        if shut_down is not None:
+            shut_down(actor)
+
+    def drop_actor(self) -> None:
+        """Lets go of the actor, so that its ``__del__`` runs."""
+        if self.actor is not None:
+            import gc
+
+            self.actor = None
+            gc.collect()
+
     # --- what user code asks --------------------------------------------------------------------------------------------------
 
     def sole_task(self) -> Task | None:
@@ -348,14 +366,15 @@ class Worker:
                 return None
         return None
 
-    def source(self) -> str:
-        """Returns who writes what the process prints: the actor, or the running function."""
-        if self.actor_id:
-            return self.actor_repr or short_name(self.actor_template.name)
+    def source(self) -> tuple[str, bytes]:
+        """Returns who writes what the process prints: the actor, or the running function, and the id of the task."""
         task = current.get() or self.sole_task()
+        task_id = b"" if task is None else task.task_id
+        if self.actor_id:
+            return self.actor_repr or short_name(self.actor_template.name), task_id
         if task is None:
-            return ""
-        return task.template.options.name or short_name(task.template.name)
+            return "", b""
+        return task.template.options.name or short_name(task.template.name), task_id
 
     def own_handle(self) -> ActorHandle[Any]:
         """Returns a handle of the actor of this process, which does not keep it alive."""
@@ -365,27 +384,8 @@ class Worker:
 
     def assigned_resources(self) -> dict[str, float]:
         """Returns the resources that the running task, or else the actor, has."""
-        task = current.get() or self.sole_task()
-        if self.actor_task is not None:
-            task = self.actor_task
-        if task is None:
-            return {}
-        options = task.template.options
-        if task.resources:
-            out = {k: v if k == "memory" else v / _UNITS for k, v in task.resources.items() if v}
-        else:
-            out = {k: v / _UNITS for k, v in options.resources.items()}
-            if options.HasField("num_gpus"):
-                out["GPU"] = options.num_gpus / _UNITS
-            if task.template.kind == FUNCTION and not options.HasField("num_cpus"):
-                out["CPU"] = 1.0
-            elif options.num_cpus:
-                out["CPU"] = options.num_cpus / _UNITS
-            if options.memory:
-                out["memory"] = float(options.memory)
-        if task.template.kind == ACTOR and not options.HasField("num_cpus"):
-            out.pop("CPU", None)  # it needed one to be placed, and has none
-        return out
+        task = self.actor_task or current.get() or self.sole_task()
+        return {} if task is None else _assigned.resources(task)
 
     def runtime_env(self) -> dict[str, Any]:
         """Returns the runtime environment of the running task or actor."""
@@ -399,25 +399,7 @@ class Worker:
 
     def gpu_ids(self) -> list[int | str]:
         """Returns the GPUs of the running task or actor, by the names that CUDA_VISIBLE_DEVICES has for them."""
-        return [self._gpu_name(i) for i in self._assigned_gpus]
-
-    def _gpu_name(self, index: int) -> int | str:
-        names = [n.strip() for n in (self._visible_gpus or "").split(",") if n.strip()]
-        if index >= len(names):
-            return index
-        return int(names[index]) if names[index].isdigit() else names[index]
-
-    def _show_gpus(self, m: Any) -> None:
-        """Shows the process the GPUs of the task that is about to run, or all that it was started with when the task has none."""
-        if self.actor is not None:
-            return  # an actor keeps what it was made with
-        self._assigned_gpus = tuple(m.gpus)
-        if m.gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(str(i) for i in self.gpu_ids())
-        elif self._visible_gpus is None:
-            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        else:
-            os.environ["CUDA_VISIBLE_DEVICES"] = self._visible_gpus
+        return self.gpus.ids()
 
 
 def _drop_frames(e: BaseException | None) -> None:
@@ -430,114 +412,17 @@ def _drop_frames(e: BaseException | None) -> None:
 
 
 def leave(status: int) -> NoReturn:
-    """Ends the process: exit handlers run, what was printed goes out, threads of user code are not waited for."""
+    """Ends the process: the actor's ``__ray_shutdown__``, exit handlers and its ``__del__`` run, in this order, and what was printed goes out.
+
+    Threads of user code are not waited for.
+    """
     import atexit
 
-    try:
-        atexit._run_exitfuncs()
-    except BaseException:  # of the user's handlers: the process ends all the same
-        sys.excepthook(*sys.exc_info())
+    worker = process.worker
+    for step in (atexit._run_exitfuncs,) if worker is None else (worker.end_actor, atexit._run_exitfuncs, worker.drop_actor):
+        try:
+            step()
+        except BaseException as e:  # of the user's code: the process ends all the same
+            sys.excepthook(type(e), e, e.__traceback__)
     _stdio.flush()
     os._exit(status)
-
-
-def reseed() -> None:
-    """Gives this process random numbers of its own: a fork begins with those of its parent."""
-    if (random := sys.modules.get("random")) is not None:
-        random.seed()
-    if (numpy_random := sys.modules.get("numpy.random")) is not None:
-        numpy_random.seed()
-
-
-def _set_path() -> None:
-    """Has the worker import what the driver can import."""
-    path = os.environ.pop("MOBULA_DRIVER_PATH", None)
-    if path is None:
-        return
-    for entry in reversed(path.split(os.pathsep)):
-        if entry in sys.path:
-            sys.path.remove(entry)
-        sys.path.insert(0, entry)
-
-
-def _trace(s: Session) -> None:
-    """Turns tracing on, if the variables say so."""
-    import atexit
-
-    from mobula import _tracing
-
-    if hook := os.environ.get("MOBULA_TRACING_HOOK"):
-        try:
-            _tracing.call_hook(hook)
-        except Exception:  # of user code: its tasks run without tracing
-            sys.excepthook(*sys.exc_info())
-    process.tracer = tracer = _tracing.open_tracer("worker")
-    if tracer is not None:
-        tracer.set_node(s.node_id)
-        atexit.register(tracer.close)
-
-
-def main(role: _takeover.Role) -> NoReturn:
-    """Is the worker that a role asks for: opens the session on its connection, runs until the node says to end, and ends the process."""
-    from mobula._gen import session_pb2
-    from mobula._session import Session, SessionLost, connect
-
-    try:
-        _set_path()
-        if os.environ.get("MOBULA_RAY"):  # the driver runs a program that was written for Ray
-            from mobula.ray import _hook
-
-            _hook.install()
-        reseed()
-        threading.current_thread().name = "MainThread"
-        if "MOBULA_RUNTIME_ENV" in os.environ:
-            from mobula import _runtime_env
-
-            _runtime_env.enter()
-        if role.socket:
-            connection = connect(role.socket)
-        else:
-            role.ready()
-            connection = role.connection
-        hello = session_pb2.Hello(
-            role=session_pb2.ROLE_WORKER, secret=role.secret, worker_id=role.worker, program=os.path.basename(sys.argv[0] or "python")
-        )
-        s = Session(connection, hello)
-        if role.socket:
-            role.ready()
-    except BaseException as e:  # of the takeover: there is nothing to run
-        _takeover.fail(e)
-        raise AssertionError("fail returned") from e
-    worker = Worker(s, role.worker, role.settings)
-    process.session, process.worker = s, worker
-    process.info.update({"address": s.address, "gcs_address": s.address, "node_id": s.node_id.hex(), "namespace": s.namespace})
-    signal.signal(signal.SIGTERM, lambda *_: leave(0))  # so that exit handlers run; user code may install its own
-    if any(name.startswith("OTEL_") or name == "MOBULA_TRACING_HOOK" for name in os.environ):
-        _trace(s)
-    _stdio.install(worker.source)
-    status = 0
-    try:
-        if "runtime_env" in process.info:
-            from mobula import _runtime_env
-
-            _runtime_env.run_hook()
-        status = worker.run()
-    except SessionLost:  # the node is gone, and with it everybody who could want anything of this process
-        _stdio.flush()
-        if not _is_open(s.fileno()):  # the node is not: it ends the group, and shall not take this for a kill
-            print("mobula: user code closed the descriptor of this worker's connection to its node", file=sys.stderr, flush=True)
-            os._exit(1)
-        _takeover.end_group(0)
-    except BaseException:  # a setup hook that fails, or a defect of the worker itself: say so, and let the node see it
-        sys.excepthook(*sys.exc_info())
-        status = 1
-    leave(status)
-
-
-def _is_open(descriptor: int) -> bool:
-    """Reports whether a descriptor is that of something open."""
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True

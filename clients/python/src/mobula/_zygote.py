@@ -220,7 +220,7 @@ def prepare() -> None:
     import mobula._errors
     import mobula._gen.session_pb2
     import mobula._session
-    import mobula._worker  # noqa: F401
+    import mobula._worker_process  # noqa: F401
 
 
 def receive(request: Request) -> _takeover.Role:
@@ -234,9 +234,9 @@ def receive(request: Request) -> _takeover.Role:
 
 def work(role: _takeover.Role) -> NoReturn:
     """Runs a worker to its end."""
-    from mobula import _worker
+    from mobula import _worker_process
 
-    _worker.main(role)
+    _worker_process.main(role)
     os._exit(0)
 
 

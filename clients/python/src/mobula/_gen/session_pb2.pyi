@@ -187,7 +187,7 @@ class Limits(_message.Message):
     def __init__(self, frame_bytes: _Optional[int] = ..., inline_bytes: _Optional[int] = ..., name_bytes: _Optional[int] = ..., args: _Optional[int] = ..., returns: _Optional[int] = ..., refs_per_value: _Optional[int] = ..., job_bytes: _Optional[int] = ..., job_tasks: _Optional[int] = ..., store_bytes: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("node_id", "session_id", "job_id", "id_root", "build", "limits", "credit_bytes", "credit_count", "namespace", "address", "node_pid")
+    __slots__ = ("node_id", "session_id", "job_id", "id_root", "build", "limits", "credit_bytes", "credit_count", "namespace", "address", "node_pid", "item_credit_bytes")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
@@ -199,6 +199,7 @@ class Welcome(_message.Message):
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     NODE_PID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_CREDIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     node_id: bytes
     session_id: int
     job_id: bytes
@@ -210,7 +211,8 @@ class Welcome(_message.Message):
     namespace: str
     address: str
     node_pid: int
-    def __init__(self, node_id: _Optional[bytes] = ..., session_id: _Optional[int] = ..., job_id: _Optional[bytes] = ..., id_root: _Optional[bytes] = ..., build: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., credit_bytes: _Optional[int] = ..., credit_count: _Optional[int] = ..., namespace: _Optional[str] = ..., address: _Optional[str] = ..., node_pid: _Optional[int] = ...) -> None: ...
+    item_credit_bytes: int
+    def __init__(self, node_id: _Optional[bytes] = ..., session_id: _Optional[int] = ..., job_id: _Optional[bytes] = ..., id_root: _Optional[bytes] = ..., build: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., credit_bytes: _Optional[int] = ..., credit_count: _Optional[int] = ..., namespace: _Optional[str] = ..., address: _Optional[str] = ..., node_pid: _Optional[int] = ..., item_credit_bytes: _Optional[int] = ...) -> None: ...
 
 class Refused(_message.Message):
     __slots__ = ("error",)
@@ -309,14 +311,16 @@ class KillActor(_message.Message):
     def __init__(self, actor_id: _Optional[bytes] = ..., no_restart: _Optional[bool] = ...) -> None: ...
 
 class Credit(_message.Message):
-    __slots__ = ("acked", "bytes", "count")
+    __slots__ = ("acked", "bytes", "count", "item_bytes")
     ACKED_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    ITEM_BYTES_FIELD_NUMBER: _ClassVar[int]
     acked: int
     bytes: int
     count: int
-    def __init__(self, acked: _Optional[int] = ..., bytes: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+    item_bytes: int
+    def __init__(self, acked: _Optional[int] = ..., bytes: _Optional[int] = ..., count: _Optional[int] = ..., item_bytes: _Optional[int] = ...) -> None: ...
 
 class Result(_message.Message):
     __slots__ = ("sequence", "index", "object_id", "value", "size")

@@ -19,7 +19,7 @@ what is left is written by whoever waits next, or by the session's flusher threa
 `_lock` guards everything but what the leader alone uses; it is held for microseconds, and never while a system call or a callback runs. The
 connection's write lock comes before it. Finalisers take no lock: they append to `_released`, from where the next who holds the lock takes the ids.
 
-An exception may be raised in the main thread wherever Python looks at signals: after calls, and where loops go round (see `_wire`). Each change of
+An exception may be raised in the main thread wherever Python looks at signals: after calls, and where loops go round (see `_conn`). Each change of
 state is therefore a run of plain assignments that ends in one append, and handling a frame twice does no harm.
 """
 

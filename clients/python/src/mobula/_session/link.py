@@ -13,15 +13,16 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from mobula import _wire
+from mobula import _conn, _wire
 from mobula._gen import session_pb2, task_pb2, value_pb2
-from mobula._session.parts import RESULT_WINDOW, Message, Refused, Several, Waiter, error_value, session_lost
+from mobula._hot import Core
+from mobula._session import silence
+from mobula._session.parts import RESULT_WINDOW, Message, Refused, Waiter, error_value, session_lost
 from mobula._session.stream import Stream
 from mobula._wire import ProtocolError, frame
 
@@ -30,22 +31,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_clock = time.perf_counter
-
 HANDSHAKE_SECONDS = 10.0
 _INLINE_MAX = 100 << 10
 """Longest value that goes inline; a longer one goes through the object store."""
-_BURST_SECONDS = 300e-6
-"""Frames that come quicker than this one after another are a burst; a shorter time would take each pause of a busy machine for its end."""
-_BURST_FREE = 2
-"""So many frames of a burst are written at once each: the peer begins to work."""
-_BURST_EVERY = 32
-"""Further on in a burst, so many are written together."""
 _RELEASE_SECONDS = 0.01
 _FLUSH_SECONDS = 0.001
 
 
-class Link:
+class Link(Core):
     """The state of a session, and what moves frames. `Results`, `Objects` and `Work` add what the frames mean, one upon the other."""
 
     def __init__(self, sock: socket.socket, hello: session_pb2.Hello, *, notice: Callable[[session_pb2.Notice], None] | None = None) -> None:
@@ -60,8 +53,9 @@ class Link:
             Refused: the node refused.
             ConnectionError: the node is gone, or is no node.
         """
+        super().__init__()
         self._lock = Lock()
-        self._conn = _wire.Conn(sock, self._lock)
+        self._conn = _conn.Conn(sock, self._lock)
         self._pid = os.getpid()
         self._notice = notice
         self.role: int = hello.role
@@ -69,15 +63,15 @@ class Link:
         self.templates: dict[int, task_pb2.Template] = {}
 
         # All guarded by _lock from here on, but for reading single entries.
-        self._ended: bytes | None = None  # the encoded ErrorValue that says why
-        self._values: dict[bytes, bytes | bool | None] = {}  # objects that are held here, see PENDING; encoded values
-        self._extra: dict[bytes, int] = {}  # holds of this process beyond the first
-        self._asked: dict[bytes, bool] = {}  # Gets under way: whether the value was asked for, or readiness only
+        self._ended = None
+        self._values = {}
+        self._extra = {}  # holds of this process beyond the first
+        self._asked = {}  # Gets under way: whether the value was asked for, or readiness only
         self._unheld: set[bytes] = set()  # in _values for the sake of a get, without a hold
-        self._pending: dict[int, bytes | Several | Stream] = {}  # by sequence
+        self._pending = {}
         self._streams: dict[bytes, Stream] = {}  # that nobody has asked for
-        self._parked: dict[bytes, list[Waiter]] = {}  # by object, or by task for a stream
-        self._callbacks: dict[bytes, list[Callable[[bytes], None]]] = {}
+        self._parked = {}
+        self._callbacks = {}
         self._fired: deque[tuple[bytes, list[Callable[[bytes], None]]]] = deque()
         self._sequence = 0
         self._template_numbers: dict[bytes, int] = {}
@@ -89,26 +83,28 @@ class Link:
         self._starved: list[Waiter] = []
         self._consumed = 0
         self._granted = RESULT_WINDOW
-        self._leader: object = None
+        self._leader = None
         self._followers: dict[Waiter, None] = {}
         self._urgent = False  # an answer has to be written at once
         self._notices: deque[session_pb2.Notice] = deque()
-        self._inbox: deque[Message] = deque()
+        self._inbox = deque()
         self._control_news = False  # there is something in it for control
         self._inbox_waiters: list[Waiter] = []
         self._inbox_callback: Callable[[], None] | None = None
         self._inbox_news = False
         self._blocked: dict[int, int] = {}  # by handle: how many threads of the task wait
         self._stream_read: dict[int, int] = {}  # by handle: items that the reader has read
+        self._cancelled: set[int] = set()  # handles of tasks that are not done
+        self._item_used = 0  # credit for items of streams
+        self._item_waiters: dict[bytes, None] = {}  # keys of those in _parked and _callbacks that wait for more of it
         self._children: dict[int, dict[bytes, int]] = {}  # by handle: see child_id
         self._store: _store.Store | None = None
 
         # Not guarded.
-        self._released: deque[bytes] = deque()  # appended to by finalisers
-        self._unpinned: deque[bytes] = deque()  # likewise
-        self._closed_streams: deque[Stream] = deque()  # likewise
+        self._released = []
+        self._unpinned = deque()  # appended to by finalisers
+        self._closed_streams = deque()  # likewise
         self._collect = False  # the node asked for a garbage collection
-        self._ids = count(1)
         self._burst = 0
         self._last = 0.0
         self._armed = False
@@ -129,6 +125,9 @@ class Link:
         except BaseException:
             self._conn.close()
             raise
+        self._silence = silence.Silence(self.node_pid)
+        if self.role == session_pb2.ROLE_DRIVER:
+            self._silence.watch(self._conn.sock)
         self._handlers = self._make_handlers()
         _sessions.add(self)
         if self.role == session_pb2.ROLE_WORKER and threading.current_thread() is threading.main_thread():
@@ -140,10 +139,6 @@ class Link:
             self._start_reader()
 
     # --- what the classes above add ---------------------------------------------------------------------------------------------
-    def _dispatch(self) -> None:
-        """Handles all whole frames that were received. Needs the lock and the lead."""
-        raise NotImplementedError
-
     def _make_handlers(self) -> dict[int, Callable[[bytes], None]]:
         """Returns what handles the payload of each kind of frame, with the lock held."""
         raise NotImplementedError
@@ -196,6 +191,7 @@ class Link:
         self.limits = welcome.limits
         self._inline_max = min(_INLINE_MAX, welcome.limits.inline_bytes or _INLINE_MAX)
         self._credit_bytes, self._credit_count = welcome.credit_bytes, welcome.credit_count
+        self._item_credit = welcome.item_credit_bytes or 1 << 62
 
     @property
     def closed(self) -> bool:
@@ -307,7 +303,7 @@ class Link:
         self._store = None
         if self.role == session_pb2.ROLE_WORKER:
             signal.signal(signal.SIGURG, signal.SIG_DFL)
-        conn.sock.close()
+        conn.close_socket()
 
     # --- writing ----------------------------------------------------------------------------------------------------------------
     def _append(self, data: bytes) -> None:
@@ -325,18 +321,6 @@ class Link:
             self._append(data)
         self._kick()
 
-    def _kick(self) -> None:
-        """Writes what is pending, or leaves it to others in a burst."""
-        now = _clock()
-        burst = 1 if now - self._last > _BURST_SECONDS else self._burst + 1
-        self._burst, self._last = burst, now
-        if burst <= _BURST_FREE:
-            self.flush()  # with the releases: one write in place of two for who calls, gets and calls again
-        elif not burst % _BURST_EVERY or self._conn.out_bytes > 65536:
-            self._flush()
-        elif not self._armed:
-            self._arm()
-
     def _flush(self) -> None:
         try:
             if not self._conn.flush():
@@ -350,13 +334,6 @@ class Link:
             self._conn.sock.shutdown(socket.SHUT_WR)
         if self._leader is None and self._reader is None:
             self._fail(str(error))
-
-    def flush(self) -> None:
-        """Writes what is pending."""
-        if self._released or self._closed_streams or self._unpinned:
-            with self._lock:
-                self._append_releases()
-        self._flush()
 
     def _arm(self) -> None:
         """Has the flusher look after what is pending. It takes no lock that anybody keeps, for finalisers."""
@@ -372,7 +349,9 @@ class Link:
             self._alarm.release()
 
     def _start_flusher(self) -> None:
-        with contextlib.suppress(RuntimeError):  # at the end of the interpreter no thread can be started, and nothing has to be sent
+        if self._ended is not None or sys.is_finalizing():  # nothing has to be sent, and a thread that is started then may never run
+            return
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending
             self._flusher = threading.Thread(target=self._run_flusher, name="mobula-flusher", daemon=True)
             self._flusher.start()
 
@@ -417,6 +396,9 @@ class Link:
                     return waiter.need <= 0
             return True
         finally:
+            if self._leader is waiter:  # before any call, where an interrupt may come: nobody else would ever lead
+                self._leader = None
+                self._pass_on()
             if handle is not None:
                 self._reclaim(handle)
 
@@ -440,26 +422,29 @@ class Link:
 
     def _lead(self, waiter: Waiter, deadline: float | None) -> bool:
         """Reads until the waiter needs nothing more; False when the deadline was first."""
-        try:
-            while waiter.need > 0:
-                timeout = None
-                if deadline is not None:
-                    timeout = deadline - time.monotonic()
-                    if timeout <= 0:
-                        return False
-                self._read(timeout)
-            return True
-        finally:
-            with self._lock:
-                if self._leader is waiter:
-                    self._hand_on()
+        while waiter.need > 0:
+            timeout = None
+            if deadline is not None:
+                timeout = deadline - time.monotonic()
+                if timeout <= 0:
+                    return False
+                timeout = min(timeout, silence.SECONDS)
+            self._read(timeout)
+        return True
+
+    def _pass_on(self) -> None:
+        """Has somebody who waits lead, unless somebody leads already."""
+        with self._lock:
+            if self._leader is None:
+                self._hand_on()
 
     def _hand_on(self) -> None:
         """Gives up the lead, to somebody who waits if there is one. Needs the lock."""
         self._leader = None
         for follower in self._followers:
-            follower.wake()
-            return
+            if follower.parked:  # others were woken before, or were interrupted
+                follower.wake()
+                return
         if self._callbacks:
             with contextlib.suppress(RuntimeError):
                 self._reader_gate.release()
@@ -487,6 +472,18 @@ class Link:
             return
         if came:
             self._after_dispatch()
+        elif self.role == session_pb2.ROLE_DRIVER and (timeout is None or timeout >= silence.SECONDS):
+            self._on_silence()
+
+    def _on_silence(self) -> None:
+        """Asks the node for a sign of life when it has said nothing for long, or says that it gives none."""
+        self._silence.tell()
+        if not self._silence.asked:
+            with self._lock:
+                self._query_id += 1
+                self._silence.asked = self._query_id
+                self._append(frame(_wire.QUERY, session_pb2.Query(id=self._query_id, resources=session_pb2.ResourcesQuery()).SerializeToString()))
+            self._flush()
 
     def _after_dispatch(self) -> None:
         """Does what handling frames left to be done without the lock."""
@@ -546,8 +543,10 @@ class Link:
         poll = select.poll()  # not the connection's: that one is the leader's, and a poll object serves one thread at a time
         poll.register(self.fileno(), select.POLLIN)
         while self._ended is None:
-            poll.poll()
-            if not self.read_ready():
+            if not poll.poll(silence.SECONDS * 1000):
+                if self._callbacks and self._leader is None:
+                    self._on_silence()
+            elif not self.read_ready():
                 self._reader_gate.acquire(timeout=0.02)  # somebody else reads: no need to wake at each of its frames
 
     def fileno(self) -> int:
@@ -564,9 +563,9 @@ class Link:
         try:
             self._read(0)
         finally:
-            with self._lock:
-                if self._leader is token:
-                    self._hand_on()
+            if self._leader is token:
+                self._leader = None
+                self._pass_on()
         return True
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mobula import _wire
 from mobula._gen import session_pb2, value_pb2
+from mobula._hot import first_ready, split_ids
 from mobula._session.parts import (
     FORMAT_ERROR,
     IDS_MAX,
@@ -16,7 +17,6 @@ from mobula._session.parts import (
     PENDING,
     READY,
     U32,
-    U64,
     UNASKED,
     GetTimeout,
     PackedValue,
@@ -29,6 +29,7 @@ from mobula._session.parts import (
     rare_fields,
 )
 from mobula._session.results import Results
+from mobula._session.silence import stopped
 from mobula._session.stream import Stream
 from mobula._wire import HEADER, frame, varint
 
@@ -48,10 +49,6 @@ class Objects(Results):
     """Adds what drivers and workers alike do."""
 
     # --- ids, templates, call sites ---------------------------------------------------------------------------------------------
-    def new_id(self) -> bytes:
-        """Returns a fresh task id of 16 bytes."""
-        return self._root + U64(next(self._ids))
-
     def child_id(
         self, execute: session_pb2.Execute, name: str, args: bytes, ref_args: Sequence[tuple[int, bytes]] = (), *, attempt: bool = False
     ) -> bytes:
@@ -146,7 +143,7 @@ class Objects(Results):
         if len(args) > _ARGS_MAX:
             raise ValueError(f"the arguments have {len(args):,} bytes together, more than {_ARGS_MAX:,}: put the large ones and pass their refs")
         if task_id is None:
-            task_id = self._root + U64(next(self._ids))
+            task_id = self.new_id()
         parts = [b"\x12\x10", task_id, b"\x18", varint(template), b'"', varint(len(args)), args]
         if parent:
             parts += (b"\x58", varint(parent))
@@ -189,34 +186,6 @@ class Objects(Results):
         self._kick()
         return task_id
 
-    def submit_plain(self, fields: bytes) -> bytes:
-        """Submits a call that has one result and nothing rare, and returns the id of its object: submit in half the time, for small calls.
-
-        fields are the encoded fields of the Submit but for sequence and task_id, 64 KiB at most.
-        """
-        task_id = self._root + U64(next(self._ids))
-        oid = task_id + INDEX_0
-        with self._lock:
-            sequence = varint(self._sequence + 1)
-            size = len(fields) + len(sequence) + 19
-            if self._used_bytes + size > self._credit_bytes or self._used_count >= self._credit_count or self._ended is not None:
-                self._await_credit(size + 9, 0)  # meanwhile the sequence may get longer
-                sequence = varint(self._sequence + 1)
-                size = len(fields) + len(sequence) + 19
-            data = b"%b\x08%b\x12\x10%b%b" % (_header(size, _wire.SUBMIT, 0), sequence, task_id, fields)
-            conn = self._conn
-            self._values[oid] = PENDING
-            self._sequence = number = self._sequence + 1
-            self._pending[number] = oid
-            self._used_bytes += size
-            self._used_count += 1
-            conn.out_bytes += size
-            conn.out.append(data)
-            if len(self._released) >= _RELEASES:
-                self._append_releases()
-        self._kick()
-        return oid
-
     def put(self, packed: PackedValue, *, task_id: bytes | None = None, call_site: int = 0) -> bytes:
         """Makes an object of a value and returns its id of 20 bytes, which is held once.
 
@@ -224,7 +193,7 @@ class Objects(Results):
             SessionLost: the session has ended.
             StoreFull: the object store has no room for it.
         """
-        oid = (self._root + U64(next(self._ids)) if task_id is None else task_id) + INDEX_0
+        oid = (self.new_id() if task_id is None else task_id) + INDEX_0
         value = encode_value(packed) if packed.size <= self._inline_max else self._shared().write(packed)
         body = b"\x0a\x14" + oid + b"\x12" + varint(len(value)) + value
         if call_site:
@@ -281,25 +250,6 @@ class Objects(Results):
         if value:
             return self._open(object_id, value)  # type: ignore[arg-type]
         return self.get((object_id,), timeout)[0]
-
-    def _lead_for(self, object_id: bytes) -> None:
-        """Reads until the outcome of a call is here: what get does, in less time, for a program that calls and gets on one thread.
-
-        It returns at once when somebody else reads, or when the outcome does not come unasked.
-        """
-        values, me = self._values, object()
-        try:
-            with self._lock:
-                if self._leader is None and self._pending and object_id in values and object_id not in self._asked:
-                    self._leader = me
-            if self._leader is me:
-                self.flush()
-                while values.get(object_id) is PENDING:
-                    self._read(None)
-        finally:
-            if self._leader is me:
-                with self._lock:
-                    self._hand_on()
 
     def get(self, ids: Sequence[bytes], timeout: float | None = None) -> list[Stored]:
         """Returns the values of objects, in order, and waits for them.
@@ -401,22 +351,12 @@ class Objects(Results):
                 self._forget(waiter, pending)
         return [values.get(oid) is not PENDING for oid in ids]
 
-    def wait_first(self, ids: Sequence[bytes], count: int, timeout: float | None = None) -> list[int]:
+    def wait_first(self, ids: list[bytes], count: int, timeout: float | None = None) -> list[int]:
         """Waits as wait does, and returns where the first of the ready ones stand in ids: count of them, or fewer when the time is over."""
-        chosen = self._first_ready(ids, count)
+        chosen = first_ready(self._values, ids, count)
         if len(chosen) < count:
             self.wait(ids, count, timeout)
-            chosen = self._first_ready(ids, count)
-        return chosen
-
-    def _first_ready(self, ids: Sequence[bytes], count: int) -> list[int]:
-        values, chosen = self._values, []
-        for at, oid in enumerate(ids):
-            value = values.get(oid)
-            if value is not PENDING and value is not UNASKED:
-                chosen.append(at)
-                if len(chosen) == count:
-                    break
+            chosen = first_ready(self._values, ids, count)
         return chosen
 
     def _poll_now(self) -> bool:
@@ -441,7 +381,7 @@ class Objects(Results):
         self._kick()
         self._start_reader()
 
-    def _open(self, oid: bytes | None, encoded: bytes, execute: session_pb2.Execute | None = None) -> Stored:
+    def _open(self, oid: bytes, encoded: bytes, execute: session_pb2.Execute | None = None) -> Stored:
         """Returns a value: that of an object, or an argument of a task."""
         if encoded[0] == 8 and len(encoded) > 3 and encoded[2] == 18:  # format, then metadata and nothing else: nearly all small values
             size = encoded[3]
@@ -454,7 +394,7 @@ class Objects(Results):
         if value.HasField("block"):
             return self._shared().open(oid, None if execute is None else execute.handle, value)
         refs = value.refs
-        return Stored(value.format, value.meta, list(value.buffers), [refs[i : i + 20] for i in range(0, len(refs), 20)], None)
+        return Stored(value.format, value.meta, list(value.buffers), split_ids(refs), None)
 
     def _shared(self) -> _store.Store:
         """Returns the shared memory, which is set up when it is first needed."""
@@ -482,17 +422,18 @@ class Objects(Results):
             self._unheld.discard(object_id)
             self._values.setdefault(object_id, UNASKED if self._ended is None else self._lost())
 
-    def hold_all(self, object_ids: Sequence[bytes]) -> None:
+    def hold_all(self, object_ids: list[bytes]) -> None:
         """Adds a hold for each of many objects, as hold does for one."""
-        values = self._values
         with self._lock:
-            fresh: dict[bytes, bytes | bool | None] = dict.fromkeys(object_ids, UNASKED if self._ended is None else self._lost())
-            if len(fresh) == len(object_ids) and values.keys().isdisjoint(fresh):  # as nearly always
-                for at in range(0, len(object_ids) if self._ended is None else 0, IDS_MAX):
-                    joined = b"".join(object_ids[at : at + IDS_MAX])
-                    self._append(frame(_wire.HOLD, b"\x0a" + varint(len(joined)) + joined))
-                values.update(fresh)  # last: an interrupt before it leaves a hold too many, never one too few
-                return
+            if self._released:
+                self._append_releases()  # maybe of the same objects, which then are new
+            state = UNASKED if self._ended is None else self._lost()
+            frames = []
+            for at in range(0, len(object_ids) if self._ended is None else 0, IDS_MAX):
+                joined = b"".join(object_ids[at : at + IDS_MAX])
+                frames.append(frame(_wire.HOLD, b"\x0a" + varint(len(joined)) + joined))
+            if self._hold_new(object_ids, state, frames):
+                return  # as nearly always
         for oid in object_ids:
             self.hold(oid)
 
@@ -515,18 +456,19 @@ class Objects(Results):
 
     def _append_releases(self) -> None:
         """Sends what was released. Needs the lock."""
-        values, extra, released = self._values, self._extra, self._released
+        released = self._released
         streams = self._closed_streams
         while streams:
             stream = streams.popleft()
             while stream.taken < stream.arrived:
                 stream.taken += 1
                 released.append(stream.task_id + U32(stream.taken))
-        if extra:
-            gone = [oid for oid in [released.popleft() for _ in range(len(released))] if self._drop(oid)]
+        if self._extra:
+            ids = released[:]
+            del released[: len(ids)]
+            gone = [oid for oid in ids if self._drop(oid)]
         else:
-            pop = values.pop
-            gone = [oid for oid in [released.popleft() for _ in range(len(released))] if pop(oid, self) is not self]
+            gone = self._drop_released()
         unpinned = [self._unpinned.popleft() for _ in range(len(self._unpinned))]
         if self._ended is None:
             for kind, ids in ((_wire.UNPIN, unpinned), (_wire.RELEASE, gone)):
@@ -578,5 +520,5 @@ class Objects(Results):
             with self._lock:
                 reply = self._queries.pop(number)
         if isinstance(reply, Waiter):
-            raise GetTimeout(f"the node did not answer within {timeout} s")
+            raise GetTimeout(f"the node manager (pid {self.node_pid}) {stopped(self.node_pid) or f'did not answer within {timeout} s'}")
         return reply

@@ -18,6 +18,8 @@ Message = session_pb2.Execute | session_pb2.CancelTask | session_pb2.ActorGone |
 
 RESULT_WINDOW = 64 << 20
 """Bytes of results that the node may be ahead of this process."""
+ITEM_OVERHEAD = 512
+"""What an item of a stream spends of the credit for items besides its length in bytes."""
 IDS_MAX = 40_000
 """So many ids fit a frame."""
 INDEX_0 = b"\0\0\0\0"

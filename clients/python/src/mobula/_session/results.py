@@ -9,78 +9,11 @@ from mobula._gen import session_pb2
 from mobula._session.link import Link
 from mobula._session.parts import IDS_MAX, READY, RESULT_WINDOW, U32, Several, Waiter
 from mobula._session.stream import Stream
-from mobula._wire import HEADER, HEADER_SIZE, ProtocolError, frame
-
-_unpack_header = HEADER.unpack_from
+from mobula._wire import frame
 
 
 class Results(Link):
     """Adds the handling of frames that every session gets."""
-
-    def _dispatch(self) -> None:
-        """Handles all whole frames that were received. Needs the lock and the lead."""
-        conn = self._conn
-        data, at = conn.data, conn.at
-        end = len(data)
-        values, pending, parked = self._values, self._pending, self._parked
-        consumed = 0
-        try:
-            while end - at >= HEADER_SIZE:
-                size, kind, zero = _unpack_header(data, at)
-                start = at + HEADER_SIZE
-                stop = start + size
-                if stop > end:
-                    if size > _wire.FRAME_MAX:
-                        raise ProtocolError(f"a frame of {size} bytes")
-                    break
-                if kind != 18 or data[start] != 8:  # not a Result that names its submission
-                    if zero:
-                        raise ProtocolError("the reserved field of a header is not zero")
-                    self._handle(kind, data[start:stop])
-                    at = stop
-                    continue
-                # The fields come in ascending order: sequence, index, value, size.
-                b = data[start + 1]
-                start += 2
-                sequence, shift = b & 127, 7
-                while b > 127:
-                    b = data[start]
-                    start += 1
-                    sequence |= (b & 127) << shift
-                    shift += 7
-                target = pending.get(sequence)
-                if type(target) is bytes and start < stop and data[start] == 34:
-                    length = data[start + 1]
-                    start += 2
-                    if length > 127:
-                        length, shift = length & 127, 7
-                        while True:
-                            b = data[start]
-                            start += 1
-                            length |= (b & 127) << shift
-                            shift += 7
-                            if b < 128:
-                                break
-                    if start + length != stop:
-                        raise ProtocolError("a result has something after its value")
-                    consumed += length
-                    if target in values:
-                        values[target] = data[start:stop]
-                        if parked and target in parked:
-                            for waiter in parked.pop(target):
-                                waiter.tell()
-                        if self._callbacks and target in self._callbacks:
-                            self._fire(target)
-                    del pending[sequence]
-                else:
-                    self._handle(kind, data[stop - size : stop])
-                at = stop
-        except IndexError:
-            raise ProtocolError("a result is cut off") from None
-        finally:
-            conn.at = at
-            if consumed:
-                self._consume(consumed)
 
     def _fire(self, key: bytes) -> None:
         """Notes that callbacks are to be called. Needs the lock."""
@@ -184,6 +117,7 @@ class Results(Link):
 
     def _on_reply(self, payload: bytes) -> None:
         reply = session_pb2.Reply.FromString(payload)
+        self._silence.answered(reply.id)
         waiter = self._queries.get(reply.id)
         if isinstance(waiter, Waiter):
             self._queries[reply.id] = reply

@@ -6,12 +6,14 @@ import contextlib
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from mobula import _wire
 from mobula._gen import session_pb2, task_pb2, value_pb2
+from mobula._hot import done_frame
 from mobula._session.objects import Objects
-from mobula._session.parts import U64, Message, PackedValue, Stored, Waiter, encode_value
+from mobula._session.parts import ITEM_OVERHEAD, U64, Message, PackedValue, Stored, Waiter, encode_value
 from mobula._wire import ProtocolError, frame, varint
 
 
@@ -23,7 +25,7 @@ class Work(Objects):
 
         Whoever has to wait writes what is pending first. Raises SessionLost when the session has ended.
         """
-        inbox = self._inbox
+        inbox: deque[Message] = self._inbox
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             try:
@@ -34,6 +36,10 @@ class Work(Objects):
                 return message
             if not block:
                 return None
+            if deadline is None:
+                self._lead_for_work()
+                if inbox:
+                    continue
             waiter = Waiter()
             with self._lock:
                 self._check()
@@ -60,12 +66,12 @@ class Work(Objects):
         """Calls callback from the thread that reads when next_execute(block=False) has something, or the session has ended."""
         self._inbox_callback = callback
 
-    def open_value(self, encoded: bytes, execute: session_pb2.Execute) -> Stored:
-        """Returns a value out of an Execute frame: its arguments, or an argument that was a ref.
+    def open_value(self, encoded: bytes, execute: session_pb2.Execute, object_id: bytes = b"") -> Stored:
+        """Returns a value out of an Execute frame: its arguments, or an argument that was a ref, with the id of its object.
 
-        Views of what lies in shared memory stay valid beyond the task: done moves what is still in use.
+        Views of what lies in shared memory stay valid beyond the task: done holds what is still in use.
         """
-        return self._open(None, encoded, execute)
+        return self._open(object_id, encoded, execute)
 
     def running(self, execute: session_pb2.Execute | None) -> None:
         """Says which task the calling thread runs, so that its waits lend the task's CPU."""
@@ -89,11 +95,14 @@ class Work(Objects):
             ValueError: the results are too long together.
         """
         handle = execute.handle
+        run_ns = run_ns if run_ns > 0 else 1
+        if error is None and len(results) == 1 and not exit_actor and not exit_worker:
+            (packed,) = results
+            if packed.size <= self._inline_max and not packed.buffers and not packed.refs:
+                self._end(handle, done_frame(handle, packed.format, packed.meta, run_ns))
+                return
         parts = [b"\x08", varint(handle)]
-        if error is None and len(results) == 1 and results[0].size <= self._inline_max:
-            value = encode_value(results[0])
-            parts += (b"\x12", varint(len(value)), value)
-        elif error is not None:
+        if error is not None:
             value = value_pb2.Value(format=value_pb2.VALUE_FORMAT_ERROR, meta=error).SerializeToString()
             parts += (b"\x12", varint(len(value)), value, b"\x18\x01")
             for name in error_names:
@@ -103,27 +112,87 @@ class Work(Objects):
             for packed in results:
                 value = encode_value(packed) if packed.size <= self._inline_max else self._shared().write(packed)
                 parts += (b"\x12", varint(len(value)), value)
-        parts += (b" ", varint(run_ns if run_ns > 0 else 1))
+        parts += (b" ", varint(run_ns))
         if exit_actor:
             parts.append(b"(\x01")
         if exit_worker:
             parts.append(b"8\x01")
-        data = frame(_wire.DONE, b"".join(parts))
+        self._end(handle, frame(_wire.DONE, b"".join(parts)))
+
+    def _end(self, handle: int, data: bytes) -> None:
+        """Sends the outcome of a task, and forgets the task."""
         if self._store is not None:
-            self._store.detach(handle)
+            self._store.keep(handle)
         with self._lock:
-            if self._children or self._stream_read:
+            if self._children or self._stream_read or self._cancelled:
                 self._children.pop(handle, None)
                 self._stream_read.pop(handle, None)
+                self._cancelled.discard(handle)
             if self._ended is None:
                 self._append(data)
         if self._inbox or self._leader is not None or self._inbox_callback is not None:
             self._kick()  # otherwise next_execute writes it
 
+    def may_yield(self, execute: session_pb2.Execute, index: int) -> bool:
+        """Whether an item may be given now: while there is credit, and in any case when its reader has read all before it."""
+        return self._item_used < self._item_credit or self._stream_read.get(execute.handle, 0) >= index - 1 or self._ended is not None
+
     def yield_item(self, execute: session_pb2.Execute, index: int, packed: PackedValue) -> None:
-        """Gives one item of a stream, counted from 1."""
-        value = encode_value(packed) if packed.size <= self._inline_max else self._shared().write(packed)
-        self._post(_wire.YIELD, b"\x08" + varint(execute.handle) + b"\x10" + varint(index) + b"\x1a" + varint(len(value)) + value)
+        """Gives one item of a stream, counted from 1, and waits until it may.
+
+        Raises:
+            KeyboardInterrupt: the task was cancelled while it waited.
+            StoreFull: the object store has no room for the item.
+        """
+        while not self.may_yield(execute, index):
+            waiter = Waiter()
+            with self._lock:
+                if execute.handle in self._cancelled:
+                    raise KeyboardInterrupt
+                if self.may_yield(execute, index):
+                    break
+                self._parked.setdefault(self._await_items(execute), []).append(waiter)
+            self._wait(waiter, None)
+        if packed.size <= self._inline_max:
+            value = encode_value(packed)
+            size = len(value)
+        else:
+            value = self._shared().write(packed)
+            size = value_pb2.Value.FromString(value).block.size
+        data = frame(_wire.YIELD, b"\x08" + varint(execute.handle) + b"\x10" + varint(index) + b"\x1a" + varint(len(value)) + value)
+        with self._lock:
+            if self._ended is not None:
+                return
+            self._item_used += size + ITEM_OVERHEAD
+            self._append(data)
+        self._kick()
+
+    def on_yield(self, execute: session_pb2.Execute, index: int, callback: Callable[[], object]) -> None:
+        """Calls callback once, when may_yield may have come true, from the thread that reads."""
+
+        def told(_: bytes) -> None:
+            callback()
+
+        with self._lock:
+            wait = not self.may_yield(execute, index)
+            if wait:
+                self._callbacks.setdefault(self._await_items(execute), []).append(told)
+        if not wait:
+            callback()
+
+    def _await_items(self, execute: session_pb2.Execute) -> bytes:
+        """Returns the key of who waits to give items of a task. Needs the lock."""
+        key = U64(execute.handle)
+        self._item_waiters[key] = None
+        return key
+
+    def _tell_yielders(self, key: bytes) -> None:
+        """Wakes who waits to give items of a task. Needs the lock."""
+        self._item_waiters.pop(key, None)
+        for waiter in self._parked.pop(key, ()):
+            waiter.tell()
+        if key in self._callbacks:
+            self._fire(key)
 
     def wait_consumed(self, execute: session_pb2.Execute, items: int) -> None:
         """Waits until the reader of the task's stream has read so many items. Raises SessionLost."""
@@ -170,6 +239,9 @@ class Work(Objects):
 
     def _on_control(self, message: Message) -> None:
         self._control_news = True
+        if isinstance(message, session_pb2.CancelTask):
+            self._cancelled.add(message.handle)
+            self._tell_yielders(U64(message.handle))
         self._deliver(message)
 
     def _on_revoke(self, payload: bytes) -> None:
@@ -189,8 +261,15 @@ class Work(Objects):
     def _on_consumed(self, payload: bytes) -> None:
         consumed = session_pb2.Consumed.FromString(payload)
         self._stream_read[consumed.handle] = max(consumed.items, self._stream_read.get(consumed.handle, 0))
-        for waiter in self._parked.pop(U64(consumed.handle), ()):
-            waiter.tell()
+        self._tell_yielders(U64(consumed.handle))
+
+    def _on_credit(self, payload: bytes) -> None:
+        super()._on_credit(payload)
+        credit = session_pb2.Credit.FromString(payload)
+        if credit.item_bytes > self._item_credit:
+            self._item_credit = credit.item_bytes
+            for key in list(self._item_waiters):
+                self._tell_yielders(key)
 
     def _lend(self) -> int | None:
         """Tells the node that the calling thread's task waits, and gives back what stands behind it in its lane."""
@@ -224,21 +303,22 @@ class Work(Objects):
             return
         lead = self._leader is None and self._ended is None
         if lead:
-            self._leader = self._on_nudge
-        self._lock.release()
-        if lead:
             try:
+                self._leader = self._on_nudge
+                self._lock.release()
                 if self._conn.receive(0):
                     with self._lock:
                         self._dispatch()
             except (OSError, EOFError, ProtocolError) as e:
                 self._fail_later = str(e)
             finally:
-                with self._lock:
-                    self._hand_on()
+                self._leader = None
+                self._pass_on()
             self._answer_urgent()
             if self._fired or self._notices or self._inbox_news or self._fail_later:
                 self._arm()  # callbacks may wait for what the main thread holds: the flusher calls them
+        else:
+            self._lock.release()
         if self._control_news:
             self._call_control()
 

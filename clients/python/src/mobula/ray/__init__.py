@@ -46,14 +46,20 @@ _HOMES = {
     "cpp_function": "mobula.ray.cross_language",
 }
 _MODULES = frozenset({
-    "_common", "_private", "_raylet", "actor", "cloudpickle", "cluster_utils", "cross_language", "exceptions", "job_config", "remote_function",
-    "runtime_context", "runtime_env", "types", "util",
+    "_common", "_private", "_raylet", "actor", "cloudpickle", "cluster_utils", "cross_language", "dag", "data", "exceptions", "experimental",
+    "job_config", "remote_function", "runtime_context", "runtime_env", "types", "util",
 })  # fmt: skip
 
 _hook.explain_missing()
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return sorted({*mobula.__all__, *_HOMES, "SCRIPT_MODE", "WORKER_MODE", "__version__", "actor", "util"})
+    if name == "logger":
+        import logging
+
+        return logging.getLogger("ray")
     if name == "worker":
         return importlib.import_module("mobula.ray._private.worker")
     if name in _MODULES:

@@ -82,14 +82,20 @@ class _Missing(MetaPathFinder):
 
 
 class _Alias(Loader):
-    """Loads the module ``home`` and makes it known under the name of the spec too."""
+    """Gives the module ``home`` to whoever imports it under the name of the spec."""
 
     def __init__(self, home: str) -> None:
         self._home = home
+        self._spec: ModuleSpec | None = None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        # Here and not in exec_module, which may only fill a module: importlib.util.LazyLoader refuses one that was replaced.
+        module = importlib.import_module(self._home)
+        self._spec = module.__spec__
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
-        # importlib takes what is in sys.modules afterwards. Its own, empty module was only there to be replaced.
-        sys.modules[module.__name__] = importlib.import_module(self._home)
+        module.__spec__ = self._spec  # importlib has put the alias's there
 
 
 def _find(name: str) -> ModuleSpec | None:

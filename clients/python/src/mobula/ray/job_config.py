@@ -18,6 +18,12 @@ class JobConfig:
     code_search_path: list[str] | None = None
     default_actor_lifetime: str = "non_detached"
 
+    def __post_init__(self) -> None:
+        if self.default_actor_lifetime not in ("detached", "non_detached"):
+            raise ValueError("Default actor lifetime must be one of `detached`, `non_detached`")
+        if not isinstance(self.code_search_path, (list, tuple, type(None))):
+            raise TypeError(f"The type of code search path is incorrect: {type(self.code_search_path)}")
+
     def set_metadata(self, key: str, value: str) -> None:
         """Adds one entry to the metadata of the job."""
         self.metadata[key] = value

@@ -1,5 +1,5 @@
 """Ray's ``ray.remote_function``."""
 
-from mobula._remote import RemoteFunction
+from mobula import RemoteFunction
 
 __all__ = ["RemoteFunction"]

@@ -88,20 +88,20 @@ class ActorPool:
         be waited for again, unless ``ignore_if_timedout`` says to pass over it. Raises what the call raised.
         """
         if not self.has_next():
-            raise StopIteration("the pool has no call whose result was not taken")
+            raise StopIteration("No more results to get")
         if self._next_return not in self._ref_of:
             raise ValueError("get_next cannot follow get_next_unordered while calls of the same series are under way")
         ref = self._ref_of[self._next_return]
         last = ref[-1] if isinstance(ref, list) else ref  # the results of one call are ready together
         timed_out = timeout is not None and not mobula.wait([last], timeout=timeout)[0]
         if timed_out and not ignore_if_timedout:
-            raise TimeoutError(f"no result within {timeout} s")
+            raise TimeoutError(f"Timed out waiting for result for {timeout} s")
         del self._ref_of[self._next_return]
         self._next_return += 1
         _, actor = self._actor_of.pop(tuple(ref) if isinstance(ref, list) else ref)
         self._free(actor)
         if timed_out:
-            raise TimeoutError(f"no result within {timeout} s: the call of {ref} is passed over")
+            raise TimeoutError(f"Timed out waiting for result for {timeout} s. The task {ref} has been ignored.")
         return mobula.get(ref)
 
     def get_next_unordered(self, timeout: float | None = None, ignore_if_timedout: bool = False) -> Any:
@@ -111,17 +111,17 @@ class ActorPool:
         call raised.
         """
         if not self.has_next():
-            raise StopIteration("the pool has no call whose result was not taken")
+            raise StopIteration("No more results to get")
         key_of = {key[-1] if isinstance(key, tuple) else key: key for key in self._actor_of}
         ready, _ = mobula.wait(list(key_of), num_returns=1, timeout=timeout)
         if not ready and not ignore_if_timedout:
-            raise TimeoutError(f"no result within {timeout} s")
+            raise TimeoutError(f"Timed out waiting for result for {timeout} s")
         number, actor = self._actor_of.pop(key_of[ready[0]] if ready else next(iter(self._actor_of)))
         self._free(actor)
         ref = self._ref_of.pop(number)
         self._next_return = max(self._next_return, number + 1)
         if not ready:
-            raise TimeoutError(f"no result within {timeout} s: the call of {ref} is passed over")
+            raise TimeoutError(f"Timed out waiting for result for {timeout} s. The task {ref} has been ignored.")
         return mobula.get(ref)
 
     def has_free(self) -> bool:
@@ -135,7 +135,7 @@ class ActorPool:
     def push(self, actor: Any) -> None:
         """Adds an actor. Raises ``ValueError`` when it is in the pool already."""
         if actor in self._idle or any(actor is busy for _, busy in self._actor_of.values()):
-            raise ValueError("the actor is in this pool already")
+            raise ValueError("Actor already belongs to current ActorPool")
         self._free(actor)
 
     def _free(self, actor: Any) -> None:

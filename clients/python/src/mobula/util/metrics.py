@@ -14,7 +14,6 @@ from typing import Any
 
 __all__ = ["Counter", "Gauge", "Histogram", "snapshot"]
 
-_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _SERIES_MAX = 10_000  # combinations of tags of one metric: more are a mistake, such as an id as a tag
 
 _lock = threading.Lock()
@@ -26,11 +25,12 @@ class Metric:
 
     def __init__(self, name: str, description: str = "", tag_keys: Sequence[str] | None = None) -> None:
         if not isinstance(name, str) or not name:
-            raise ValueError("a metric needs a name that is not empty")
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"the name of a metric has letters, digits, '_' and ':', and {name!r} does not")
-        if isinstance(tag_keys, str) or not all(isinstance(key, str) for key in tag_keys or ()):
-            raise TypeError(f"tag_keys is a tuple of str, not {tag_keys!r}")
+            raise ValueError("Empty name is not allowed. Please provide a metric name.")
+        name = re.sub(r"^(?=[0-9])|[^a-zA-Z0-9_:]", "_", name)  # which is what the systems that read metrics know
+        if not isinstance(tag_keys, (tuple, list, type(None))):
+            raise TypeError(f"tag_keys should be a tuple type, got: {type(tag_keys)}")
+        if not all(isinstance(key, str) for key in tag_keys or ()):
+            raise TypeError(f"tag_keys should be a tuple of str, got: {tag_keys!r}")
         self._name, self._description, self._tag_keys = name, description, tuple(tag_keys or ())
         self._default_tags: dict[str, str] = {}
         self._series: dict[tuple[str, ...], Any] = {}
@@ -57,30 +57,32 @@ class Metric:
 
     def set_default_tags(self, default_tags: Mapping[str, str]) -> Metric:
         """Sets the values of tags that a record does not give. Raises ``ValueError`` for tags that the metric does not have."""
-        self._check_tags(default_tags)
-        self._default_tags = dict(default_tags)
+        for key in default_tags:
+            if key not in self._tag_keys:
+                raise ValueError(f"Unrecognized tag key {key}.")
+        self._default_tags = _texts(default_tags)
         return self
 
-    def _check_tags(self, tags: Mapping[str, str]) -> None:
-        for key, value in tags.items():
-            if key not in self._tag_keys:
-                raise ValueError(f"metric {self._name} has no tag {key!r}: it has {self._tag_keys}")
-            if not isinstance(value, str):
-                raise TypeError(f"the value of a tag is a str, and {key!r} has {value!r}")
-
     def _tags(self, tags: Mapping[str, str] | None) -> dict[str, str]:
-        self._check_tags(tags or {})
-        full = {**self._default_tags, **(tags or {})}
+        """Returns the values of the metric's tags; what is given beside them is left out."""
+        full = {**self._default_tags, **_texts(tags or {})}
         missing = [key for key in self._tag_keys if key not in full]
         if missing:
-            raise ValueError(f"metric {self._name} needs values for its tags {missing}")
-        return full
+            raise ValueError(f"Missing value for tag key(s): {','.join(missing)}.")
+        return {key: full[key] for key in self._tag_keys}
 
     def _key(self, tags: Mapping[str, str]) -> tuple[str, ...]:
         key = tuple(tags[k] for k in self._tag_keys)
         if key not in self._series and len(self._series) >= _SERIES_MAX:
             raise ValueError(f"metric {self._name} has {_SERIES_MAX} combinations of tags: do not use ids as tags")
         return key
+
+
+def _texts(tags: Mapping[str, str]) -> dict[str, str]:
+    for value in tags.values():
+        if not isinstance(value, str):
+            raise TypeError(f"Tag values must be str, got {type(value)}.")
+    return dict(tags)
 
 
 def _meter() -> Any:
@@ -101,9 +103,9 @@ class Counter(Metric):
     def inc(self, value: float = 1.0, tags: Mapping[str, str] | None = None) -> None:
         """Adds to the counter. Raises ``ValueError`` unless ``value`` is above zero."""
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"value is a number, not {type(value).__name__}")
+            raise TypeError(f"value must be int or float, got {type(value)}.")
         if value <= 0:
-            raise ValueError(f"a counter grows: value is above 0, not {value}")
+            raise ValueError(f"value must be >0, got {value}")
         full = self._tags(tags)
         with _lock:
             key = self._key(full)
@@ -124,7 +126,7 @@ class Gauge(Metric):
         if value is None:
             return
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"value is a number, not {type(value).__name__}")
+            raise TypeError(f"value must be int or float, got {type(value)}.")
         full = self._tags(tags)
         with _lock:
             self._series[self._key(full)] = float(value)
@@ -137,9 +139,12 @@ class Histogram(Metric):
 
     def __init__(self, name: str, description: str = "", boundaries: Sequence[float] | None = None, tag_keys: Sequence[str] | None = None) -> None:
         if not boundaries:
-            raise ValueError("a histogram needs boundaries")
-        if any(b <= 0 for b in boundaries) or list(boundaries) != sorted(boundaries):
-            raise ValueError(f"boundaries are above 0 and ascend, and {boundaries!r} do not")
+            raise ValueError("boundaries argument should be provided when using the Histogram class: boundaries=[1.0, 2.0]")
+        for i, boundary in enumerate(boundaries):
+            if boundary <= 0:
+                raise ValueError(f"Invalid `boundaries` argument at index {i}, {boundaries}. Use positive values for the arguments.")
+        if list(boundaries) != sorted(boundaries):
+            raise ValueError(f"Invalid `boundaries` argument, {boundaries}. Each is greater than the one before.")
         self.boundaries = [float(b) for b in boundaries]
         super().__init__(name, description, tag_keys)
 
@@ -163,7 +168,7 @@ class Histogram(Metric):
     def observe(self, value: float, tags: Mapping[str, str] | None = None) -> None:
         """Counts a value."""
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"value is a number, not {type(value).__name__}")
+            raise TypeError(f"value must be int or float, got {type(value)}.")
         full = self._tags(tags)
         with _lock:
             key = self._key(full)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import mobula
-from mobula import _context
+from mobula import _context, _options
 from mobula._gen import session_pb2
 from mobula._refs import PlacementGroupID
 from mobula.exceptions import GetTimeoutError, RaySystemError
@@ -24,6 +24,7 @@ __all__ = [
 
 VALID_PLACEMENT_GROUP_STRATEGIES = frozenset({"PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"})
 
+_BUNDLES = 'Bundles must be a non-empty list of resource dictionaries. For example: `[{"CPU": 1.0}, {"GPU": 1.0}]`.'
 _UNIT = 10_000  # fixed-point units of one CPU
 _PREFIX = "PLACEMENT_GROUP_STRATEGY_"
 _STATES = {0: "PENDING", 1: "PENDING", 2: "CREATED", 3: "REMOVED"}
@@ -73,7 +74,7 @@ class PlacementGroup:
         try:
             mobula.get(self.ready(), timeout=timeout_seconds)
         except GetTimeoutError:
-            return False
+            return bool(_find(self.id.binary()).table["state"] == "CREATED")  # ready's own task may be on its way
         return True
 
     def __eq__(self, other: object) -> bool:
@@ -118,13 +119,13 @@ def placement_group(
     if strategy is None:
         strategy = "PACK"
     if not isinstance(bundles, list):
-        raise ValueError(f"bundles is a list of dicts, not {type(bundles).__name__}")
+        raise ValueError(f"Placement group bundles must be a list, got {type(bundles)}.")
     if not bundles:
-        raise ValueError("a placement group needs at least one bundle")
+        raise ValueError(f"{_BUNDLES} Got empty list instead.")
     if strategy not in VALID_PLACEMENT_GROUP_STRATEGIES:
-        raise ValueError(f"strategy {strategy!r} is not known: use one of {sorted(VALID_PLACEMENT_GROUP_STRATEGIES)}")
+        raise ValueError(f"Invalid placement group strategy {strategy}. Supported strategies are: {sorted(VALID_PLACEMENT_GROUP_STRATEGIES)}.")
     if lifetime not in (None, "detached"):
-        raise ValueError(f"lifetime is None or 'detached', not {lifetime!r}")
+        raise ValueError(f"Placement group `lifetime` argument must be either `None` or 'detached'. Got {lifetime}.")
     request = session_pb2.CreatePlacementGroup(
         placement_group_id=os.urandom(16),
         strategy=_PREFIX + strategy,
@@ -140,15 +141,15 @@ def placement_group(
 
 def _units(bundle: Mapping[str, float]) -> dict[str, int]:
     if not isinstance(bundle, Mapping):
-        raise ValueError(f"a bundle is a dict of quantities, not {bundle!r}")
+        raise ValueError(f"{_BUNDLES} Got the bundle {bundle!r}.")
     units = {}
     for name, quantity in bundle.items():
         if not isinstance(name, str) or isinstance(quantity, bool) or not isinstance(quantity, int | float) or quantity < 0:
-            raise ValueError(f"a bundle is a dict of quantities, and {name!r}: {quantity!r} is none")
-        if quantity:
+            raise ValueError(f"{_BUNDLES} Got {name!r}: {quantity!r}.")
+        if quantity and not (name.startswith("node:") and name in _options.node_names()):
             units[name] = int(quantity) if name == "memory" else round(quantity * _UNIT)
     if not units:
-        raise ValueError(f"the bundle {dict(bundle)!r} reserves nothing")
+        raise ValueError(f"Bundles cannot be an empty dictionary or resources with only 0 values. Got the bundle {dict(bundle)!r}.")
     return units
 
 
@@ -193,6 +194,7 @@ def _find(id: bytes) -> _Info:
 
 def remove_placement_group(placement_group: PlacementGroup) -> None:
     """Gives a group's resources back. Tasks and actors inside it are ended. Removing it again does nothing."""
+    assert isinstance(placement_group, PlacementGroup), f"a placement group is wanted, not a {type(placement_group).__name__}"
     request = session_pb2.RemovePlacementGroup(placement_group_id=placement_group.id.binary())
     _ask(session_pb2.Query(remove_placement_group=request))
 
@@ -200,11 +202,11 @@ def remove_placement_group(placement_group: PlacementGroup) -> None:
 def get_placement_group(placement_group_name: str) -> PlacementGroup:
     """Returns the group of that name in the namespace. Raises ``ValueError`` when there is none."""
     if not placement_group_name:
-        raise ValueError("the name of a placement group is not empty")
+        raise ValueError("Please supply a non-empty value to get_placement_group")
     for info in _list(name=placement_group_name):
         if info.table["state"] != "REMOVED":
             return PlacementGroup(PlacementGroupID(info.id), info.bundles)
-    raise ValueError(f"there is no placement group with the name {placement_group_name!r}")
+    raise ValueError(f"Failed to look up placement group with name: {placement_group_name}")
 
 
 def placement_group_table(placement_group: PlacementGroup | None = None) -> dict[str, Any]:

@@ -34,7 +34,8 @@ class Queue:
 
     def __init__(self, maxsize: int = 0, actor_options: dict[str, Any] | None = None) -> None:
         self.maxsize = maxsize
-        self.actor: Any = mobula.remote(_QueueActor).options(**(actor_options or {})).remote(maxsize)
+        options: dict[str, Any] = actor_options or {}
+        self.actor: Any = mobula.remote(_QueueActor).options(**options).remote(maxsize)
 
     def __len__(self) -> int:
         return self.size()
@@ -64,7 +65,7 @@ class Queue:
             self.put_nowait(item)
             return
         if timeout is not None and timeout < 0:
-            raise ValueError("timeout is below 0")
+            raise ValueError("'timeout' must be a non-negative number")
         mobula.get(self.actor.put.remote(item, timeout))
 
     async def put_async(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
@@ -73,7 +74,7 @@ class Queue:
             await self.actor.put_nowait.remote(item)
             return
         if timeout is not None and timeout < 0:
-            raise ValueError("timeout is below 0")
+            raise ValueError("'timeout' must be a non-negative number")
         await self.actor.put.remote(item, timeout)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
@@ -81,7 +82,7 @@ class Queue:
         if not block:
             return self.get_nowait()
         if timeout is not None and timeout < 0:
-            raise ValueError("timeout is below 0")
+            raise ValueError("'timeout' must be a non-negative number")
         return mobula.get(self.actor.get.remote(timeout))
 
     async def get_async(self, block: bool = True, timeout: float | None = None) -> Any:
@@ -89,7 +90,7 @@ class Queue:
         if not block:
             return await self.actor.get_nowait.remote()
         if timeout is not None and timeout < 0:
-            raise ValueError("timeout is below 0")
+            raise ValueError("'timeout' must be a non-negative number")
         return await self.actor.get.remote(timeout)
 
     def put_nowait(self, item: Any) -> None:
@@ -99,7 +100,7 @@ class Queue:
     def put_nowait_batch(self, items: Iterable[Any]) -> None:
         """Adds all items or none, without waiting. Raises :class:`Full`, ``TypeError`` when ``items`` is not iterable."""
         if not isinstance(items, Iterable):
-            raise TypeError("items is not iterable")
+            raise TypeError("Argument 'items' must be an Iterable")
         mobula.get(self.actor.put_nowait_batch.remote(list(items)))
 
     def get_nowait(self) -> Any:
@@ -109,9 +110,9 @@ class Queue:
     def get_nowait_batch(self, num_items: int) -> list[Any]:
         """Takes so many items or none, without waiting. Raises :class:`Empty`."""
         if not isinstance(num_items, int):
-            raise TypeError("num_items is not an int")
+            raise TypeError("Argument 'num_items' must be an int")
         if num_items < 0:
-            raise ValueError("num_items is below 0")
+            raise ValueError("'num_items' must be nonnegative")
         return mobula.get(self.actor.get_nowait_batch.remote(num_items))
 
     def shutdown(self, force: bool = False, grace_period_s: int = 5) -> None:
@@ -164,7 +165,7 @@ class _QueueActor:
     async def put_nowait_batch(self, items: list[Any]) -> None:
         size = self._queue.qsize()
         if 0 < self._maxsize < len(items) + size:
-            raise Full(f"{len(items)} items do not fit: the queue has {size} of at most {self._maxsize}")
+            raise Full(f"Cannot add {len(items)} items to queue of size {size} and maxsize {self._maxsize}.")
         for item in items:
             self._queue.put_nowait(item)
 
@@ -177,5 +178,5 @@ class _QueueActor:
     async def get_nowait_batch(self, num_items: int) -> list[Any]:
         size = self._queue.qsize()
         if num_items > size:
-            raise Empty(f"{num_items} items were asked for, and the queue has {size}")
+            raise Empty(f"Cannot get {num_items} items from queue of size {size}.")
         return [self._queue.get_nowait() for _ in range(num_items)]

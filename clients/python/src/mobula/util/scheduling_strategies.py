@@ -45,6 +45,10 @@ class NodeAffinitySchedulingStrategy:
 
     def __init__(self, node_id: str, soft: bool, _spill_on_unavailable: bool = False, _fail_on_unavailable: bool = False) -> None:
         self.node_id = node_id if isinstance(node_id, str) else node_id.hex()
+        try:
+            bytes.fromhex(self.node_id)
+        except ValueError:
+            raise ValueError(f"Invalid node_id '{node_id}'. Node ID must be a valid hex string: ray.nodes() has them.") from None
         self.soft = soft
         self._spill_on_unavailable = _spill_on_unavailable
         self._fail_on_unavailable = _fail_on_unavailable
@@ -56,9 +60,6 @@ class _Condition:
     word = ""
 
     def __init__(self, *values: str) -> None:
-        for value in values:
-            if not isinstance(value, str):
-                raise ValueError(f"the value of a label is a str, not {value!r}, which is of type {type(value).__name__}")
         self.values = values
 
     def expression(self) -> str:
@@ -66,13 +67,29 @@ class _Condition:
         return f"{self.word}({','.join(self.values)})"
 
 
-class In(_Condition):
+class _OneOf(_Condition):
+    """A condition on one label that names values."""
+
+    def __init__(self, *values: str) -> None:
+        name = type(self).__name__
+        if not values:
+            raise ValueError(f'The variadic parameter of the {name} operator must be a non-empty tuple: e.g. {name}("value1", "value2").')
+        for i, value in enumerate(values):
+            if not isinstance(value, str):
+                raise ValueError(
+                    f'Type of value in position {i} for the {name} operator must be str (e.g. {name}("value1", "value2")) '
+                    f"but got {value!r} of type {type(value)}."
+                )
+        super().__init__(*values)
+
+
+class In(_OneOf):
     """The label has one of these values."""
 
     word = "in"
 
 
-class NotIn(_Condition):
+class NotIn(_OneOf):
     """The label has none of these values, or is not there."""
 
     word = "!in"
@@ -100,6 +117,8 @@ class NodeLabelSchedulingStrategy:
     """Runs on nodes whose labels meet the ``hard`` conditions, if possible also the ``soft`` ones."""
 
     def __init__(self, hard: Mapping[str, Any], *, soft: Mapping[str, Any] | None = None) -> None:
+        if not hard and not soft:
+            raise ValueError("The `hard` and `soft` parameter of NodeLabelSchedulingStrategy cannot both be empty.")
         for conditions in (hard, soft or {}):
             if not isinstance(conditions, Mapping):
                 raise ValueError(f"conditions are a map of labels to In, NotIn, Exists or DoesNotExist, not a {type(conditions).__name__}")

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import mobula
 
-__all__ = ["Semaphore", "SignalActor", "async_wait_for_condition", "wait_for_condition", "wait_for_pid_to_exit"]
+__all__ = [
+    "Semaphore", "SignalActor", "async_wait_for_condition", "run_string_as_driver", "run_string_as_driver_nonblocking", "wait_for_condition",
+    "wait_for_pid_to_exit",
+]  # fmt: skip
 
 
 @mobula.remote(num_cpus=0)
@@ -102,6 +108,33 @@ async def async_wait_for_condition(
             last = error
         await asyncio.sleep(retry_interval_ms / 1000)
     raise RuntimeError(f"The condition wasn't met before the timeout expired. Last exception: {last!r}") from last
+
+
+def run_string_as_driver(driver_script: str, env: Mapping[str, str] | None = None, encode: str = "utf-8", timeout: float | None = 300) -> str:
+    """Runs a program, in which ray is Mobula too, and returns its output.
+
+    Raises CalledProcessError when it fails, TimeoutExpired after timeout seconds.
+    """
+    process = run_string_as_driver_nonblocking(driver_script, env, stderr=subprocess.STDOUT)
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    text = output.decode(encode)
+    if process.returncode:
+        print(text)
+        raise subprocess.CalledProcessError(process.returncode, process.args, output, None)
+    return text
+
+
+def run_string_as_driver_nonblocking(
+    driver_script: str, env: Mapping[str, str] | None = None, stderr: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
+    """Starts a program, in which ray is Mobula too, and returns its process."""
+    with tempfile.NamedTemporaryFile("w", suffix=".py", delete=False) as file:
+        file.write(driver_script)
+    return subprocess.Popen([sys.executable, "-m", "mobula.ray", file.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=env)
 
 
 def wait_for_pid_to_exit(pid: int, timeout: float = 20) -> None:

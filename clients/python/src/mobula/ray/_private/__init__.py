@@ -2,6 +2,6 @@
 
 from mobula.ray import _alias
 
-_SUBMODULES = frozenset({"ray_constants", "services", "test_utils", "utils", "worker"})
+_SUBMODULES = frozenset({"async_compat", "ray_constants", "services", "state", "test_utils", "utils", "worker"})
 
 __getattr__ = _alias.attributes(__name__, "mobula.ray._private.worker", _SUBMODULES)

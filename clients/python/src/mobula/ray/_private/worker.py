@@ -12,6 +12,51 @@ WORKER_MODE = 1
 LOCAL_MODE = 2
 
 
+class _Node:
+    """Answers what programs ask of the node."""
+
+    @property
+    def address_info(self) -> dict[str, Any]:
+        """The addresses, as ``init`` returns them."""
+        return dict(_context.process.info)
+
+    @property
+    def session_name(self) -> str:
+        """The name of the node's session."""
+        return str(mobula.get_runtime_context().get_session_name())
+
+    @property
+    def node_ip_address(self) -> str:
+        """The address of this machine."""
+        return str(mobula.util.get_node_ip_address())
+
+    @property
+    def address(self) -> str:
+        """The address for other drivers."""
+        return str(_context.process.info["address"])
+
+    gcs_address = address
+
+    @property
+    def unique_id(self) -> str:
+        """The node's id."""
+        return str(mobula.get_runtime_context().get_node_id())
+
+    def is_head(self) -> bool:
+        """Returns whether this is the head of the cluster, which has one node."""
+        return True
+
+    head = property(is_head)
+
+    def get_session_dir_path(self) -> str:
+        """Returns the directory of the node."""
+        return str(_context.process.info["session_dir"])
+
+    def get_temp_dir_path(self) -> str:
+        """Returns the directory for temporary files."""
+        return str(mobula.get_runtime_context().get_temp_dir())
+
+
 class _Worker:
     """Answers what programs ask ``global_worker``; everything it says is asked of the session of this process."""
 
@@ -54,6 +99,12 @@ class _Worker:
         """The id of this worker process."""
         return bytes.fromhex(mobula.get_runtime_context().get_worker_id())
 
+    @property
+    def node(self) -> _Node:
+        """The node that this process speaks to."""
+        self.check_connected()
+        return _Node()
+
     def check_connected(self) -> None:
         """Raises RaySystemError when this process has no session."""
         if not self.connected:
@@ -64,6 +115,8 @@ global_worker = _Worker()
 
 
 def __getattr__(name: str) -> Any:
+    if name == "_global_node":
+        return _Node() if global_worker.connected else None
     if name.startswith("_"):
         raise AttributeError(f"ray._private.worker.{name} is not part of this version of Mobula")
     return getattr(mobula, name)

@@ -133,8 +133,8 @@ class _Teller:
         while (tell := self._queue.get()) is not None:
             try:
                 tell()
-            except Exception:  # of a callback: as an unhandled one in any thread
-                sys.excepthook(*sys.exc_info())
+            except Exception as e:  # of a callback: as an unhandled one in any thread
+                sys.excepthook(type(e), e, e.__traceback__)
             del tell
 
     def add(self, refs: list[Any], tell: Callable[[], None]) -> None:

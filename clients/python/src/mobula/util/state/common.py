@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-__all__ = ["ActorState", "JobState", "NodeState", "ObjectState", "PlacementGroupState", "TaskState", "WorkerState"]
+__all__ = [
+    "ActorState",
+    "ClusterEventState",
+    "DriverInfo",
+    "JobState",
+    "NodeState",
+    "ObjectState",
+    "PlacementGroupState",
+    "RuntimeEnvState",
+    "TaskState",
+    "WorkerState",
+]
 
 
 @dataclass
@@ -37,7 +48,10 @@ class _Row:
 
 @dataclass
 class ActorState(_Row):
-    """An actor. ``state`` is PENDING_CREATION, ALIVE, RESTARTING or DEAD."""
+    """An actor. ``state`` is PENDING_CREATION, ALIVE, RESTARTING or DEAD.
+
+    ``death_cause`` says in ``["actor_died_error_context"]["error_message"]`` why it is dead.
+    """
 
     actor_id: str
     class_name: str
@@ -50,7 +64,7 @@ class ActorState(_Row):
     is_detached: bool
     num_restarts: int
     pending_calls: int
-    death_cause: str | None
+    death_cause: dict[str, Any] | None
     call_site: str
     start_time_ms: int
     end_time_ms: int
@@ -58,11 +72,18 @@ class ActorState(_Row):
     required_resources: dict[str, float] | None = None
     placement_group_id: str | None = None
     serialized_runtime_env: str | None = None
+    num_restarts_due_to_lineage_reconstruction: int = 0
+    num_restarts_due_to_node_preemption: int = 0
+    label_selector: dict[str, str] | None = None
+    fallback_strategy: list[Any] | None = None
 
 
 @dataclass
 class TaskState(_Row):
-    """A task. ``state`` is PENDING_ARGS_AVAIL, PENDING_NODE_ASSIGNMENT, RUNNING, RUNNING_IN_RAY_GET, FINISHED or FAILED."""
+    """A task. ``state`` is PENDING_ARGS_AVAIL, PENDING_NODE_ASSIGNMENT, RUNNING, RUNNING_IN_RAY_GET, FINISHED or FAILED.
+
+    ``events`` are the states that it has been in, each with when that began: ``{"state": …, "created_ms": …}``.
+    """
 
     task_id: str
     attempt_number: int
@@ -86,6 +107,13 @@ class TaskState(_Row):
     placement_group_id: str | None = None
     start_time_ms: int | None = None
     end_time_ms: int | None = None
+    runtime_env_info: dict[str, Any] | None = None
+    events: list[dict[str, Any]] | None = None
+    profiling_data: dict[str, Any] | None = None
+    task_log_info: dict[str, Any] | None = None
+    is_debugger_paused: bool | None = None
+    label_selector: dict[str, str] | None = None
+    fallback_strategy: list[Any] | None = None
 
 
 @dataclass
@@ -103,6 +131,7 @@ class ObjectState(_Row):
     holds: int
     pins: int
     ip: str = "127.0.0.1"
+    attempt_number: int | None = None
 
 
 @dataclass
@@ -123,7 +152,10 @@ class NodeState(_Row):
 
 @dataclass
 class WorkerState(_Row):
-    """A worker process. ``exit_detail`` says how it ended."""
+    """A worker process. ``exit_detail`` says how it ended.
+
+    ``exit_type`` is INTENDED_SYSTEM_EXIT, INTENDED_USER_EXIT, USER_ERROR, SYSTEM_ERROR or NODE_OUT_OF_MEMORY.
+    """
 
     worker_id: str
     is_alive: bool
@@ -138,6 +170,19 @@ class WorkerState(_Row):
     exit_type: str | None = None
     node_id: str | None = None
     ip: str = "127.0.0.1"
+    worker_launch_time_ms: int | None = None
+    worker_launched_time_ms: int | None = None
+    debugger_port: int | None = None
+    num_paused_threads: int | None = None
+
+
+@dataclass
+class DriverInfo(_Row):
+    """The process of a job's driver."""
+
+    id: str
+    node_ip_address: str
+    pid: str
 
 
 @dataclass
@@ -153,8 +198,15 @@ class JobState(_Row):
     message: str | None
     start_time: int
     end_time: int
+    driver_info: DriverInfo | None = None
     type: str = "DRIVER"
     submission_id: str | None = None
+    error_type: str | None = None
+    metadata: dict[str, str] | None = None
+    runtime_env: dict[str, Any] | None = None
+    driver_agent_http_address: str | None = None
+    driver_node_id: str | None = None
+    driver_exit_code: int | None = None
 
 
 @dataclass
@@ -167,3 +219,34 @@ class PlacementGroupState(_Row):
     strategy: str
     bundles: list[dict[str, float]]
     stats: dict[str, str]
+    creator_job_id: str | None = None
+    is_detached: bool | None = None
+
+
+@dataclass
+class RuntimeEnvState(_Row):
+    """A runtime environment of a job that has not ended. ``state`` is IDLE (nothing needed it yet), BUILDING, READY or FAILED.
+
+    ``creation_time_ms`` is how long it took to set it up, None when there was nothing to do; ``ref_cnt`` is how many workers have it.
+    """
+
+    runtime_env: dict[str, Any]
+    success: bool
+    creation_time_ms: float | None
+    node_id: str
+    ref_cnt: int | None
+    error: str | None
+    state: str
+    job_id: str
+
+
+@dataclass
+class ClusterEventState(_Row):
+    """Something that has happened. ``severity`` is INFO or ERROR, ``source_type`` NODE, JOB, WORKER or ACTOR; ``time`` is local."""
+
+    severity: str
+    time: str
+    source_type: str
+    message: str
+    event_id: str
+    custom_fields: dict[str, Any] | None

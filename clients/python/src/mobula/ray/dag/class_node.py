@@ -1,0 +1,5 @@
+"""Ray's ``ray.dag.class_node``."""
+
+from mobula.dag import ClassMethodNode, ClassNode
+
+__all__ = ["ClassMethodNode", "ClassNode"]

@@ -1,0 +1,5 @@
+"""Ray's ``ray.dag.input_node``."""
+
+from mobula.dag import DAGInputData, InputAttributeNode, InputNode
+
+__all__ = ["DAGInputData", "InputAttributeNode", "InputNode"]

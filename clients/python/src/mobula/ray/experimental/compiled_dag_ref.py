@@ -1,0 +1,5 @@
+"""Ray's ``ray.experimental.compiled_dag_ref``."""
+
+from mobula.dag import CompiledDAGFuture, CompiledDAGRef
+
+__all__ = ["CompiledDAGFuture", "CompiledDAGRef"]
