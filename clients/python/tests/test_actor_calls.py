@@ -408,7 +408,7 @@ def test_a_method_learns_that_it_was_cancelled() -> None:
             mobula.get(ref, timeout=20)
         eventually(lambda: os.path.exists(path + "-cancelled"), "it learns of it")
         with pytest.raises(ValueError, match="force=True is not supported"):
-            mobula.cancel(p.begin.remote(path), force=True)
+            mobula.cancel(p.begin.remote(os.path.join(directory, "none", "x")), force=True)
 
 
 def test_inheritance_works_below_the_decorator() -> None:

@@ -36,7 +36,7 @@ def run(args: list[str]) -> str:
 
 @pytest.mark.parametrize(("place", "code"), snippets(), ids=lambda value: value if "\n" not in value else "")
 def test_snippet_works(place: str, code: str, tmp_path: Path) -> None:
-    for module in re.findall(r"^(?:from|import) (joblib|numpy|opentelemetry)\b", code, re.MULTILINE):
+    for module in re.findall(r"^(?:from|import) (dask|joblib|numpy|opentelemetry)\b", code, re.MULTILINE):
         pytest.importorskip(module)
     script = tmp_path / "snippet.py"
     script.write_text(code)

@@ -58,12 +58,15 @@ print(ray.__version__)
     [
         "ray._common.test_utils", "ray._private.ray_client_microbenchmark", "ray._private.ray_constants",
         "ray._private.ray_microbenchmark_helpers", "ray._private.services", "ray._private.test_utils", "ray._private.utils",
-        "ray._private.worker", "ray._raylet", "ray.actor", "ray.cloudpickle", "ray.cluster_utils", "ray.cross_language", "ray.exceptions",
-        "ray.job_config", "ray.remote_function", "ray.runtime_context", "ray.runtime_env", "ray.types", "ray.util", "ray.util.accelerators",
-        "ray.util.actor_pool", "ray.util.annotations", "ray.util.collective", "ray.util.collective.types", "ray.util.debug", "ray.util.joblib",
-        "ray.util.metrics", "ray.util.multiprocessing", "ray.util.multiprocessing.pool", "ray.util.placement_group", "ray.util.queue",
-        "ray.util.scheduling_strategies", "ray.util.serialization", "ray.util.state", "ray.util.state.api", "ray.util.state.common",
-        "ray.util.state.exception",
+        "ray._private.worker", "ray._raylet", "ray.actor", "ray.cloudpickle", "ray.cluster_utils", "ray.cross_language", "ray.dag",
+        "ray.dag.class_node", "ray.dag.compiled_dag_node", "ray.dag.dag_node", "ray.dag.function_node", "ray.dag.input_node",
+        "ray.dag.output_node", "ray.data", "ray.exceptions", "ray.experimental", "ray.experimental.compiled_dag_ref",
+        "ray.experimental.internal_kv", "ray.experimental.tqdm_ray", "ray.job_config", "ray.remote_function", "ray.runtime_context",
+        "ray.runtime_env", "ray.types", "ray.util", "ray.util.accelerators", "ray.util.actor_pool", "ray.util.annotations",
+        "ray.util.check_serialize", "ray.util.collective", "ray.util.collective.types", "ray.util.debug", "ray.util.joblib",
+        "ray.util.metrics", "ray.util.multiprocessing", "ray.util.multiprocessing.pool", "ray.util.pdb", "ray.util.placement_group",
+        "ray.util.queue", "ray.util.rpdb", "ray.util.scheduling_strategies", "ray.util.serialization", "ray.util.state",
+        "ray.util.state.api", "ray.util.state.common", "ray.util.state.exception",
     ],
 )  # fmt: skip
 def test_module_is_there(module: str, hooked: None) -> None:
@@ -91,7 +94,7 @@ def hooked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_missing_says_so(tmp_path: Path) -> None:
     program = """
 import importlib.util, ray
-for name in ("ray.tune", "ray.data", "ray.util.nothing", "mobula.ray.serve"):
+for name in ("ray.tune", "ray.train", "ray.util.nothing", "mobula.ray.serve"):
     assert importlib.util.find_spec(name) is None, name
     try:
         __import__(name)
@@ -108,7 +111,7 @@ except ImportError as error:
 """
     assert on_mobula(program, tmp_path).splitlines() == [
         "ray.tune | ray.tune is not part of this version of Mobula",
-        "ray.data | ray.data is not part of this version of Mobula",
+        "ray.train | ray.train is not part of this version of Mobula",
         "ray.util.nothing | ray.util.nothing is not part of this version of Mobula",
         "ray.serve | ray.serve is not part of this version of Mobula",
         "ray.rllib is not part of this version of Mobula",
@@ -225,3 +228,88 @@ if __name__ == "__main__":
     print(subprocess.run([sys.executable, child], capture_output=True, text=True, check=True).stdout.strip())
 """
     assert on_mobula(program, tmp_path).splitlines() == ["[('mobula.ray', 'mobula.exceptions')]", "mobula.ray mobula.util.queue"]
+
+
+def test_ray_is_an_installed_distribution_under_the_runner(tmp_path: Path) -> None:
+    program = """
+import importlib.metadata, subprocess, sys, ray
+@ray.remote
+def version():
+    return importlib.metadata.version("ray")
+ray.init(num_cpus=1)
+code = "import importlib.metadata; print(importlib.metadata.version('ray'), flush=True)"
+subprocess.run([sys.executable, "-c", code], check=True)
+print(importlib.metadata.version("ray"), ray.get(version.remote()), ray.__version__)
+"""
+    assert on_mobula(program, tmp_path).split() == ["2.60.0"] * 4
+
+
+def test_packages_of_ray_may_be_globals_of_what_is_sent(tmp_path: Path) -> None:
+    program = """
+import ray, ray.util, ray.dag, ray.experimental
+from ray import exceptions
+@ray.remote
+def names():
+    return ray.util.ActorPool.__name__, ray.dag.InputNode.__name__, exceptions.RayError.__name__, ray.experimental.internal_kv.__name__
+util = ray.util
+@ray.remote
+def function():
+    return util.placement_group.__name__
+ray.init(num_cpus=1)
+print(*ray.get(names.remote()), ray.get(function.remote()))
+"""
+    assert on_mobula(program, tmp_path).split() == ["ActorPool", "InputNode", "RayError", "mobula.ray.experimental.internal_kv", "placement_group"]
+
+
+def test_data_can_be_imported_and_refuses(tmp_path: Path) -> None:
+    program = """
+import ray
+from ray.data import from_pandas_refs
+for use in (lambda: from_pandas_refs([]), lambda: ray.data.range(3), lambda: __import__("ray.data.datasource")):
+    try:
+        use()
+    except (NotImplementedError, AttributeError, ModuleNotFoundError) as error:
+        print(error)
+"""
+    assert on_mobula(program, tmp_path).splitlines() == [
+        f"ray.data.{name} is not part of this version of Mobula" for name in ("from_pandas_refs", "range", "datasource")
+    ]
+
+
+def test_actor_class_lists_the_methods_of_its_class(hooked: None) -> None:
+    import ray
+
+    @ray.remote
+    class Counter:
+        def add(self) -> None: ...
+
+    assert {"add", "remote", "options"} <= set(dir(Counter))
+
+
+def test_ray_can_be_loaded_lazily(tmp_path: Path) -> None:
+    program = """
+import importlib.util, sys
+spec = importlib.util.find_spec("ray")
+loader = importlib.util.LazyLoader(spec.loader)
+spec.loader = loader
+module = importlib.util.module_from_spec(spec)
+sys.modules["ray"] = module
+loader.exec_module(module)
+assert not module.is_initialized()
+import ray, mobula.ray
+assert ray is module is mobula.ray and ray.__spec__.name == ray.__name__ == "mobula.ray"
+print(ray.get(ray.put(5)))
+"""
+    assert on_mobula(program, tmp_path) == "5\n"
+
+
+def test_runtime_context_knows_the_mode_of_the_process(tmp_path: Path) -> None:
+    program = """
+import ray
+ray.init(num_cpus=1)
+@ray.remote
+def mode():
+    return ray.get_runtime_context().worker.mode
+print(ray.get_runtime_context().worker.mode == ray.SCRIPT_MODE, ray.get(mode.remote()) == ray.WORKER_MODE)
+"""
+    assert on_mobula(program, tmp_path) == "True True\n"

@@ -35,6 +35,8 @@ from mobula.exceptions import (
     WorkerCrashedError,
 )
 
+_CRASHED = "The worker died unexpectedly while executing this task: "
+
 
 def raised(f: Callable[[], object]) -> BaseException:
     """Return what f raises, with f's frame first in its traceback."""
@@ -166,7 +168,7 @@ def test_frames_of_mobula_and_of_cloudpickle_are_left_out() -> None:
 
     e = sent(task)
     assert isinstance(e, TypeError)
-    assert os.path.dirname(_errors.__file__) not in str(e)
+    assert os.path.dirname(exceptions.__file__) not in str(e)
     assert "cloudpickle.py" not in str(e)
     assert "_values.pack(threading.Lock())" in str(e)
 
@@ -378,7 +380,7 @@ def test_interrupts_mean_that_the_task_was_cancelled() -> None:
 def test_sys_exit_is_the_end_of_the_worker() -> None:
     e = sent(lambda: sys.exit(3))
     assert isinstance(e, WorkerCrashedError)
-    assert str(e).startswith("the task ended its process with sys.exit(3)\nmobula::f() (pid=7)\n")
+    assert str(e).startswith(f"{_CRASHED}the task ended its process with sys.exit(3)\nmobula::f() (pid=7)\n")
     assert "sys.exit()" in str(sent(lambda: sys.exit()))
 
 
@@ -430,7 +432,7 @@ def test_exceptions_of_main_arrive_in_another_process(tmp_path: Path) -> None:
             """
         )
     )
-    environment = {"PYTHONPATH": str(Path(_errors.__file__).parents[1])}
+    environment = {"PYTHONPATH": str(Path(exceptions.__file__).parents[1])}
     done = subprocess.run([sys.executable, tmp_path / "worker.py"], env=environment, capture_output=True, timeout=60)
     e: Any = _errors.unpack_error(done.stdout)
     assert type(e).__name__ == "RayTaskError(Mine)", done.stderr.decode()
@@ -484,7 +486,7 @@ def test_a_crash_shows_the_last_lines_of_output() -> None:
     )
     assert isinstance(e, WorkerCrashedError)
     assert str(e) == (
-        "the worker was ended by SIGSEGV (segmentation fault)\n"
+        f"{_CRASHED}the worker was ended by SIGSEGV (segmentation fault)\n"
         "Its last lines of output were:\n"
         "    Fatal Python error: Segmentation fault\n"
         "      File x"
@@ -510,9 +512,13 @@ def test_an_actor_that_died_says_why() -> None:
         message=f'actor m.A "name" ({"ab" * 16}) died: the worker exited by itself with code 5',
         cause=pb.ErrorValue(kind=pb.ERROR_KIND_WORKER_CRASHED, message="…", stack="last words\n"),
         hint="it has no restarts left",
+        pid=7,
     )
     e: Any = _errors.from_error_value(v)
-    assert str(e).startswith("The actor died unexpectedly before finishing this task: actor m.A")
+    assert str(e).startswith(
+        f"The actor died unexpectedly before finishing this task.\n\tclass_name: A\n\tactor_id: {'ab' * 16}\n\tpid: 7\n\tname: name\n"
+        "The actor is dead because its worker process has died: the worker exited by itself with code 5\n"
+    )
     assert "exited by itself with code 5" in str(e)
     assert "    last words" in str(e)
     assert not e.actor_init_failed

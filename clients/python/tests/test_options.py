@@ -116,11 +116,6 @@ def test_an_actor_class_cannot_be_inherited_from() -> None:
             pass
 
 
-def test_graphs_are_refused() -> None:
-    with pytest.raises(NotImplementedError, match="no lazy task graphs"):
-        mobula.remote(noop).bind()
-
-
 def test_options_reach_the_template_of_a_task() -> None:
     t = task_template(
         "m.f",

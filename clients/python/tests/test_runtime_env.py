@@ -111,7 +111,7 @@ def test_merging_adds_variables_and_replaces_the_rest() -> None:
 def test_a_hook_goes_by_value_and_one_that_cannot_is_refused() -> None:
     text = _runtime_env.encode({"worker_process_setup_hook": noop})
     assert _runtime_env.shown(text) == {"worker_process_setup_hook": "noop"}
-    assert _runtime_env._load_hook(json.loads(text), "noop")() == 1
+    assert _runtime_env.worker.load_hook(json.loads(text), "noop")() == 1
 
     class Stubborn:
         def __reduce__(self) -> Any:
@@ -395,12 +395,14 @@ def test_uv_installs_packages_too(project: Path, tmp_path: Path, cache: Path) ->
 @pytest.mark.usefixtures("node")
 def test_packages_that_cannot_be_installed_fail_tasks_and_actors_with_what_the_installer_said(project: Path) -> None:
     env = packages(project, "mobula_no_such_package")
+    began = time.monotonic()
     with pytest.raises(RuntimeEnvSetupError, match="No matching distribution found for mobula_no_such_package"):
         mobula.get(version.options(runtime_env=env).remote(), timeout=60)
+    first = time.monotonic() - began
     began = time.monotonic()
     with pytest.raises(RuntimeEnvSetupError, match="No matching distribution"):
         mobula.get(version.options(runtime_env=env).remote(), timeout=60)
-    assert time.monotonic() - began < 1  # it is known
+    assert time.monotonic() - began < first / 2  # it is known
 
     @mobula.remote
     class A:

@@ -1036,6 +1036,61 @@ def test_items_of_a_stream_are_written_at_once_and_paced_by_the_reader(node, wor
     paced.result()
 
 
+def test_items_spend_credit_and_the_one_that_is_waited_for_needs_none(node, worker):
+    worker._item_credit = 0
+    node.template()
+    node.execute(5)
+    running = worker.next_execute()
+    worker.yield_item(running, 1, packed(b"a"))
+    node.expect(_wire.YIELD, pb.Yield)
+    for index, kind, permission in (
+        (2, _wire.CONSUMED, pb.Consumed(handle=5, items=1)),
+        (3, _wire.CREDIT, pb.Credit(item_bytes=2000)),
+    ):
+        paced = Background(lambda index=index: worker.yield_item(running, index, packed(b"b")))
+        while not worker._item_waiters:
+            time.sleep(0.001)
+        node.send(_wire.CONSUMED, pb.Consumed(handle=5, items=index - 2))  # not yet
+        node.send(kind, permission)
+        paced.result()
+        while (frame := node.receive())[0] != _wire.YIELD:
+            assert frame[0] in (_wire.BLOCKED, _wire.UNBLOCKED)  # it lends its CPU
+        assert pb.Yield.FromString(frame[1]).index == index
+    worker.yield_item(running, 4, packed(b"c"))  # credit is left, if only a little
+    assert worker._item_used == sum(512 + len(encoded(b)) for b in (b"a", b"b", b"b", b"c"))
+    assert not worker.may_yield(running, 5)
+
+
+def test_a_task_that_waits_to_give_an_item_can_be_cancelled(node, worker):
+    worker._item_credit = 0
+    worker.control = lambda message: True
+    node.template()
+    node.execute(5)
+    running = worker.next_execute()
+    paced = Background(lambda: worker.yield_item(running, 2, packed(b"b")))
+    while not worker._item_waiters:
+        time.sleep(0.001)
+    node.send(_wire.CANCEL_TASK, pb.CancelTask(handle=5))
+    with pytest.raises(KeyboardInterrupt):
+        paced.result()
+
+
+def test_an_event_loop_is_told_when_an_item_may_be_given(node, worker):
+    worker._item_credit = 0
+    node.template()
+    node.execute(5)
+    running = worker.next_execute()
+    told = []
+    worker.on_yield(running, 1, lambda: told.append("at once"))
+    worker.on_yield(running, 2, lambda: told.append("by what was read"))
+    node.send(_wire.CONSUMED, pb.Consumed(handle=5, items=1))
+    worker.read_ready()
+    worker.on_yield(running, 9, lambda: told.append("by credit"))
+    node.send(_wire.CREDIT, pb.Credit(item_bytes=1))
+    worker.read_ready()
+    assert told == ["at once", "by what was read", "by credit"]
+
+
 def test_an_event_loop_reads_without_waiting(node, worker):
     news = []
     worker.on_execute(lambda: news.append(1))

@@ -12,7 +12,7 @@ from played import SECONDS, Background, PlayedNode, packed
 
 from mobula import _session, _store, _wire
 from mobula._gen import session_pb2 as pb
-from mobula._gen import value_pb2
+from mobula._gen import task_pb2, value_pb2
 from mobula._session import SessionLost, StoreFull
 from mobula._wire import ProtocolError
 
@@ -267,7 +267,7 @@ class Segment:
     """A segment of somebody else."""
 
     def __init__(self, length: int = 1 << 20) -> None:
-        self.own = _store._Own(77, length)
+        self.own = _store.Own(77, length)
         self.own.back(length)
 
     def write(self, value, offset=0):
@@ -340,34 +340,63 @@ def test_a_value_that_is_not_held_is_unpinned(node, session):
     assert node.expect(_wire.UNPIN, pb.Unpin).object_ids == oid
 
 
-def test_an_argument_that_is_kept_survives_its_task(node, worker):
+def argument(node, worker, segment, data, offset=0):
+    """Has the worker take a task with an argument that lies in a segment; returns the task and the argument's buffer."""
+    value = segment.write(packed(b"m", data), offset=offset)
+    node.execute(1, resolved=[task_pb2.ResolvedArg(position=0, value=value, object_id=b"a" * 20)])
+    task = worker.next_execute()
+    arg = task.resolved[0]
+    return task, worker.open_value(arg.value, task, arg.object_id).buffers[0]
+
+
+def test_an_argument_that_is_kept_is_held_until_its_last_view_is_gone(node, worker):
     segment = Segment()
     node.template()
     segment.announce(node)
     data = os.urandom(50_000)
-    node.send(_wire.EXECUTE, pb.Execute(handle=1, template=1, task_id=b"t" * 16, args=segment.write(packed(b"m", data), offset=8192)))
-    task = worker.next_execute()
-    kept = worker.open_value(task.args, task).buffers[0][100:]
+    task, buffer = argument(node, worker, segment, data, 8192)
+    kept, another = buffer[100:], buffer[:7]
+    del buffer
     worker.done(task, [packed()], 1)
-    segment.own.memory[:] = bytes(segment.own.length)  # the node gave the space to others
+    worker.flush()
+    assert node.expect(_wire.HOLD, pb.Hold).object_ids == b"a" * 20  # before the node lets go of it
+    node.expect(_wire.DONE, pb.Done)
     assert bytes(kept) == data[100:]
-    node.send(_wire.EXECUTE, pb.Execute(handle=2, template=1, task_id=b"t" * 16, args=segment.write(packed(b"new", b"n" * 9000), offset=8192)))
-    task = worker.next_execute()
-    assert bytes(worker.open_value(task.args, task).buffers[0]) == b"n" * 9000  # others see what is there now
-    assert bytes(kept) == data[100:]
-    worker.done(task, [packed()], 1)
+    del another
+    worker.flush()
+    segment.own.memory[8192 + 128 :] = bytes(segment.own.length - 8192 - 128)
+    assert not any(bytes(kept)[128:]), "a kept argument is a copy"
+    del kept
+    worker.flush()
+    assert node.expect(_wire.RELEASE, pb.Release).object_ids == b"a" * 20
 
 
-def test_an_argument_that_is_not_kept_is_not_copied(node, worker):
+def test_an_argument_that_a_task_has_twice_is_held_once_at_the_node(node, worker):
     segment = Segment()
     node.template()
     segment.announce(node)
-    node.send(_wire.EXECUTE, pb.Execute(handle=1, template=1, task_id=b"t" * 16, args=segment.write(packed(b"m", bytes(50_000)))))
-    task = worker.next_execute()
-    assert len(worker.open_value(task.args, task).buffers[0]) == 50_000
-    mapping = worker._store._foreign[77].mapping
+    task, first = argument(node, worker, segment, bytes(50_000))
+    arg = task.resolved[0]
+    second = worker.open_value(arg.value, task, arg.object_id).buffers[0]
     worker.done(task, [packed()], 1)
-    assert worker._store._foreign[77].mapping is mapping
+    del first
+    worker.flush()
+    node.expect(_wire.HOLD, pb.Hold)
+    node.expect(_wire.DONE, pb.Done)
+    del second
+    worker.flush()
+    assert node.expect(_wire.RELEASE, pb.Release).object_ids == b"a" * 20
+
+
+def test_an_argument_that_is_not_kept_is_not_held(node, worker):
+    segment = Segment()
+    node.template()
+    segment.announce(node)
+    task, buffer = argument(node, worker, segment, bytes(50_000))
+    del buffer
+    worker.done(task, [packed()], 1)
+    worker.flush()
+    node.expect(_wire.DONE, pb.Done)
     assert not worker._store._arguments
 
 

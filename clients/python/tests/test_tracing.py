@@ -131,13 +131,31 @@ class Async:
         return 2 * mobula.get(inner.remote(x)) if False else 2 * x
 
 assert mobula.get(outer.remote(1)) == 2
-counter = Counter.remote()
+counter = Counter.options(name="counter").remote()
 assert mobula.get(counter.add.remote(5)) == 5
 twice = Async.remote()
 assert mobula.get([twice.double.remote(i) for i in range(3)]) == [0, 2, 4]
 try:
     mobula.get(fails.remote())
 except ValueError:
+    pass
+
+@mobula.remote
+def named():
+    return 1
+
+class Mute(Exception):
+    def __str__(self):
+        raise KeyError("not even this")
+
+@mobula.remote(max_retries=0)
+def fails_to_say():
+    raise Mute
+
+mobula.get(named.options(name="the one").remote())
+try:
+    mobula.get(fails_to_say.remote())
+except Exception:
     pass
 time.sleep(1)  # workers export what they have every 50 ms
 """
@@ -156,6 +174,15 @@ def test_a_trace_goes_from_the_call_through_the_node_to_the_run(collector: Colle
         assert attributes(ran)["mobula.task.id"] == attributes(submit)["mobula.task.id"] == attributes(queue)["mobula.task.id"]
         assert attributes(ran)["mobula.attempt"] == 1
         assert attributes(ran)["mobula.node.id"] == attributes(queue)["mobula.node.id"]
+        assert attributes(queue)["mobula.call_site"] == attributes(submit)["mobula.call_site"]
+        assert attributes(submit)["mobula.call_site"].startswith(f"{tmp_path}/program.py:")
+        for key in ("mobula.node.id", "mobula.job.id"):
+            assert len(attributes(submit)[key]) == 32
+            assert attributes(submit)[key] == attributes(queue)[key] == attributes(ran)[key]
+        assert attributes(ran)["mobula.worker.id"] == attributes(queue)["mobula.worker.id"]
+        assert 0 < attributes(ran)["mobula.queue_ns"] <= queue.end_time_unix_nano - queue.start_time_unix_nano + 1_000_000
+        assert attributes(queue)["mobula.queue_ns"] == attributes(ran)["mobula.queue_ns"]
+        assert not submit.events and not ran.events
         assert collector.resource(ran)["mobula.role"] == "worker"
         assert collector.resource(ran)["service.name"] == "mobula"
     outer_run, inner_submit = collector.named("run __main__.outer")[0], collector.named("submit __main__.inner")[0]
@@ -175,6 +202,19 @@ def test_actors_and_failures_have_spans_too(collector: Collector, tmp_path: Path
     (failed,) = collector.named("run __main__.fails")
     assert failed.status.code == 2
     assert failed.status.message == "ValueError: no luck"
+    (event,) = failed.events
+    assert event.name == "exception"
+    about = {a.key: a.value.string_value for a in event.attributes}
+    assert (about["exception.type"], about["exception.message"]) == ("builtins.ValueError", "no luck")
+    assert about["exception.stacktrace"].endswith(" in fails\n")
+    assert attributes(call)["mobula.incarnation"] == 1
+    (named,) = collector.named("run __main__.named")
+    assert attributes(named)["mobula.name"] == attributes(collector.named("queue __main__.named")[0])["mobula.name"] == "the one"
+    for what in ("submit", "queue", "run"):
+        assert attributes(collector.named(f"{what} __main__.Counter")[0])["mobula.name"] == "counter"
+    assert attributes(collector.named("queue __main__.Counter.add")[0])["mobula.name"] == "counter"
+    (broken,) = collector.named("run __main__.fails_to_say")
+    assert "__str__ raises" in broken.status.message
 
 
 def test_spans_of_user_code_are_below_its_run(collector: Collector, tmp_path: Path, binary: str) -> None:

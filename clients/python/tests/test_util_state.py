@@ -184,7 +184,7 @@ def test_summaries_count(work: dict[str, Any]) -> None:
 
 
 def test_a_row_is_a_mapping_too(work: dict[str, Any]) -> None:
-    row = state.list_jobs()[0]
+    row = state.list_nodes()[0]
     assert row.asdict() == {column: row[column] for column in row} == dict(row)
     assert row.get("nothing", 5) == 5
     with pytest.raises(KeyError):

@@ -70,13 +70,13 @@ def to_wire(v: Any) -> tuple[bytes, str | None]:
 def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Install the stand-ins, and afterwards what was there before."""
     before = _msgpack.HOOKS.is_ref, _msgpack.HOOKS.to_wire, _msgpack.HOOKS.from_wire
-    kinds, arguments = dict(_values._KINDS), list(_values._arguments)
+    kinds, arguments = dict(_values.kinds.KINDS), list(_values.kinds.arguments)
     _values.ref_hooks((Ref, Handle), to_wire, lambda i, name: Ref(i) if name is None else Handle(i, name), Ref)
     yield
     _msgpack.HOOKS.is_ref, _msgpack.HOOKS.to_wire, _msgpack.HOOKS.from_wire = before
-    _values._KINDS.clear()
-    _values._KINDS.update(kinds)
-    _values._arguments[:] = arguments
+    _values.kinds.KINDS.clear()
+    _values.kinds.KINDS.update(kinds)
+    _values.kinds.arguments[:] = arguments
 
 
 def there_and_back(value: object) -> Any:
@@ -381,7 +381,7 @@ def test_code_that_workers_cannot_import_goes_by_value(tmp_path: Path) -> None:
             """
         )
     )
-    environment = {"PYTHONPATH": str(Path(_values.__file__).parents[1])}
+    environment = {"PYTHONPATH": str(Path(_values.__file__).parents[2])}
     packed = subprocess.run([sys.executable, tmp_path / "main.py"], env=environment, capture_output=True, timeout=60)
     assert packed.returncode == 0, packed.stderr.decode()
     read = subprocess.run(
@@ -504,7 +504,7 @@ def closure_over(value: object) -> Any:
 def test_what_cannot_be_pickled_is_a_type_error_with_the_path(value: object, path: str) -> None:
     with pytest.raises(TypeError) as e:
         pack(value)
-    assert f"cannot send {path} (" in str(e.value)
+    assert f"Could not serialize {path} (" in str(e.value)
     assert isinstance(e.value.__cause__, TypeError)
 
 
@@ -584,7 +584,7 @@ def test_split_refs_takes_whole_ids_only() -> None:
 
 
 def test_code_of_another_version_of_python_is_refused_and_data_passes(monkeypatch):
-    monkeypatch.setattr(_values, "_PYTHON", "3.99")
+    monkeypatch.setattr(_values.pickling, "_PYTHON", "3.99")
     code, data = _values.pack(lambda x: x + 1), _values.pack({"a": [1, (2, 3)]})
     monkeypatch.undo()
     with pytest.raises(RaySystemError, match=r"<lambda> was compiled by Python 3\.99 and cannot run in this process"):

@@ -6,8 +6,9 @@ from threading import Lock
 
 import pytest
 
-from mobula import _wire
-from mobula._wire import Conn, ProtocolError, frame, varint
+from mobula import _conn, _wire
+from mobula._conn import Conn
+from mobula._wire import ProtocolError, frame, varint
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_a_frame_that_is_too_long_is_refused():
         frame(10, bytes(_wire.FRAME_MAX + 1))
 
 
-def test_frames_arrive_whole_however_the_bytes_are_cut(ends):
+def test_wire_arrive_whole_however_the_bytes_are_cut(ends):
     conn, peer = ends
     sent = [(k, os.urandom(n)) for k, n in enumerate((0, 1, 100, 70_000, 3, 200_000, 5), start=8)]
     stream = b"".join(frame(k, p) for k, p in sent)
@@ -107,7 +108,7 @@ def test_long_output_is_written_completely(ends):
     assert got == data
 
 
-def test_descriptors_go_beside_their_frames(ends):
+def test_descriptors_go_beside_their_wire(ends):
     conn, peer = ends
     r, w = os.pipe()
     conn.out.append(frame(8, b"first"))
@@ -144,7 +145,7 @@ def test_received_descriptors_are_kept_in_order_and_close_on_exec(ends):
     assert os.read(first, 1) == b"y"
 
 
-def test_more_descriptors_than_frames_take_are_a_protocol_error(ends):
+def test_more_descriptors_than_wire_take_are_a_protocol_error(ends):
     conn, peer = ends
     r, w = os.pipe()
     with pytest.raises(ProtocolError):
@@ -162,7 +163,7 @@ class _Stop(Exception):
 def test_an_exception_after_the_system_call_does_not_lose_what_was_read(ends):
     conn, peer = ends
     peer.sendall(frame(8, b"kept"))
-    conn._got.extend(map(conn.sock.recvmsg_into, (conn._buffers,), (_wire._ANCILLARY,)))  # where the exception strikes
+    conn._got.extend(map(conn.sock.recvmsg_into, (conn._buffers,), (_conn._ANCILLARY,)))  # where the exception strikes
     assert conn.receive() is True
     assert conn.next_frame() == (8, b"kept")
 
@@ -174,3 +175,22 @@ def test_an_exception_after_the_system_call_does_not_send_twice(ends):
     conn._sent.extend(map(conn.sock.send, (conn._tail,)))  # where the exception strikes
     conn.flush()
     assert peer.recv(100) == frame(8, b"once")
+
+
+def test_a_closed_connection_writes_to_no_file_that_has_its_number(ends):
+    conn, _ = ends
+    number = conn.sock.fileno()
+    other, end = socket.socketpair()
+    conn.close_socket()
+    os.dup2(other.fileno(), number)
+    conn.out.append(frame(8, b"stray"))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        conn.flush()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        conn.receive()
+    end.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        end.recv(1)
+    os.close(number)
+    other.close()
+    end.close()

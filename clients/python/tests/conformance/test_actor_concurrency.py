@@ -352,11 +352,8 @@ def test_driver_loops_one_after_the_other():
     assert [asyncio.run(main()) for _ in range(3)] == [1, 1, 1]
 
 
-def test_allow_out_of_order_execution():
-    @ray.remote
-    def slow():
-        time.sleep(1)
-        return "slow"
+def test_allow_out_of_order_execution(signal):
+    gate = signal()
 
     @ray.remote(allow_out_of_order_execution=True)
     class Actor:
@@ -364,6 +361,7 @@ def test_allow_out_of_order_execution():
             return x
 
     actor = Actor.remote()
-    late = actor.f.remote(slow.remote())
+    late = actor.f.remote(gate.wait.remote())
     assert ray.get(actor.f.remote("fast"), timeout=10) == "fast"
-    assert ray.get(late, timeout=10) == "slow"
+    ray.get(gate.send.remote())
+    assert ray.get(late, timeout=10) is None

@@ -36,6 +36,15 @@ class Actor:
         return os.getpid()
 
 
+def released():
+    """Waits until what was released before is known: an actor whose only handle is released now has ended."""
+    actor = Actor.remote()
+    pid = ray.get(actor.pid.remote())
+    del actor
+    gc.collect()
+    wait_until(lambda: not alive(pid))
+
+
 def test_kill_fails_what_runs_and_what_waits():
     actor = Actor.remote()
     ray.get(actor.pid.remote())
@@ -143,7 +152,7 @@ def test_an_actor_lives_while_a_stored_handle_does():
     stored = ray.put([actor])
     del actor
     gc.collect()
-    time.sleep(0.3)
+    released()
     assert alive(pid)
     assert ray.get(ray.get(stored)[0].pid.remote()) == pid
 
@@ -162,8 +171,111 @@ def test_an_actor_lives_while_another_actor_holds_it():
     pid = ray.get(actor.pid.remote())
     del actor
     gc.collect()
-    time.sleep(0.3)
+    released()
     assert ray.get(holder.ask.remote()) == pid
+
+
+class Witness:
+    """Writes down how it ends."""
+
+    def __init__(self, path):
+        import atexit
+
+        self.path = path
+        atexit.register(self.write, "exit handler")
+
+    def write(self, words):
+        with open(self.path, "a") as file:
+            file.write(words + "\n")
+
+    def pid(self):
+        return os.getpid()
+
+    def leave(self):
+        ray.actor.exit_actor()
+
+    def __ray_shutdown__(self):
+        self.write("shutdown")
+
+
+class AsyncWitness(Witness):
+    """The same with an event loop."""
+
+    async def later(self):
+        return 1
+
+
+@pytest.mark.parametrize("kind", [Witness, AsyncWitness, "threads"], ids=["sync", "async", "threads"])
+@pytest.mark.parametrize(
+    ("how", "seen"),
+    [("terminate", ["shutdown", "exit handler"]), ("scope", ["shutdown", "exit handler"]), ("exit", ["shutdown", "exit handler"]), ("kill", [])],
+)
+def test_what_runs_when_an_actor_ends(tmp_path, kind, how, seen):
+    path = tmp_path / "seen"
+    options = {"max_concurrency": 2} if kind == "threads" else {}
+    actor = ray.remote(num_cpus=0, **options)(Witness if kind == "threads" else kind).remote(str(path))
+    pid = ray.get(actor.pid.remote())
+    if how == "terminate":
+        actor.__ray_terminate__.remote()
+    elif how == "scope":
+        del actor
+        gc.collect()
+    elif how == "kill":
+        ray.kill(actor)
+    else:
+        with pytest.raises(RayActorError):
+            ray.get(actor.leave.remote())
+    wait_until(lambda: not alive(pid))
+    assert (path.read_text().splitlines() if path.exists() else []) == seen
+
+
+def test_del_runs_last_when_an_actor_ends(tmp_path):
+    path = tmp_path / "seen"
+
+    class Deleted:
+        def pid(self):
+            return os.getpid()
+
+        def __del__(self):
+            path.touch()
+
+    actor = ray.remote(num_cpus=0)(Deleted).remote()
+    pid = ray.get(actor.pid.remote())
+    del actor
+    gc.collect()
+    wait_until(lambda: not alive(pid))
+    assert path.exists()
+
+
+def test_a_shutdown_that_fails_ends_the_actor_all_the_same():
+    class Failing:
+        def pid(self):
+            return os.getpid()
+
+        def __ray_shutdown__(self):
+            raise ValueError("at the end")
+
+    actor = ray.remote(num_cpus=0)(Failing).remote()
+    pid = ray.get(actor.pid.remote())
+    actor.__ray_terminate__.remote()
+    wait_until(lambda: not alive(pid))
+
+
+def test_an_abstract_class_is_refused_where_it_is_decorated():
+    import abc
+
+    class Abstract(abc.ABC):
+        @abc.abstractmethod
+        def f(self):
+            """Is for others to write."""
+
+    class Concrete(Abstract):
+        def f(self):
+            return 1
+
+    with pytest.raises(TypeError, match=r"Can't instantiate abstract class .*Abstract.* with abstract method f"):
+        ray.remote(Abstract)
+    assert ray.get(ray.remote(num_cpus=0)(Concrete).remote().f.remote()) == 1
 
 
 def test_sys_exit_in_a_method_ends_the_actor():

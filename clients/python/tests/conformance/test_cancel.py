@@ -249,12 +249,16 @@ def test_cancelled_is_never_retried(tmp_path):
         for _ in range(1000):
             time.sleep(0.05)
 
+    @ray.remote(num_cpus=0)
+    def after():
+        return 1
+
     ref = work.remote()
     wait_until(path.exists)
     ray.cancel(ref)
     with pytest.raises(TaskCancelledError):
         ray.get(ref, timeout=20)
-    time.sleep(0.3)
+    ray.get(after.remote(), timeout=20)  # a second attempt would have begun before it
     assert path.read_text() == "."
 
 

@@ -53,7 +53,7 @@ def test_get_timeout(sleep):
     begin = time.monotonic()
     with pytest.raises(GetTimeoutError):
         ray.get(ref, timeout=0.2)
-    assert 0.15 < time.monotonic() - begin < 3
+    assert 0.15 < time.monotonic() - begin < 5
     with pytest.raises(TimeoutError):
         ray.get(ref, timeout=0)
     ray.cancel(ref, force=True)
@@ -142,7 +142,7 @@ def test_wait_with_a_timeout_may_return_fewer(sleep):
     done = ray.put(1)
     begin = time.monotonic()
     assert ray.wait([slow, done], num_returns=2, timeout=0.2) == ([done], [slow])
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
     assert ray.wait([slow], timeout=0) == ([], [slow])
     ray.cancel(slow, force=True)
 

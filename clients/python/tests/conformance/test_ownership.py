@@ -104,12 +104,18 @@ def test_an_actor_whose_handle_a_task_returns_lives():
     assert ray.get(child.f.remote()) == "alive"
 
 
+def end(actor):
+    """Kills an actor and waits until its process has ended."""
+    pid = ray.get(actor.__ray_call__.remote(lambda _: os.getpid()))
+    ray.kill(actor)
+    wait_until(lambda: not alive(pid))
+
+
 @pytest.mark.mobula_only("Ray kills an actor with the process that made it, whoever still has a handle")
 def test_an_actor_outlives_the_actor_that_made_it():
     parent = Parent.remote()
     child = ray.get(parent.handle.remote())
-    ray.kill(parent)
-    time.sleep(0.5)
+    end(parent)
     assert ray.get(child.f.remote()) == "alive"
 
 
@@ -118,8 +124,7 @@ def test_an_object_outlives_the_actor_that_put_it():
     parent = Parent.remote()
     (ref,) = ray.get(parent.put.remote("x" * 500_000))
     (small,) = ray.get(parent.put.remote("small"))
-    ray.kill(parent)
-    time.sleep(0.5)
+    end(parent)
     assert len(ray.get(ref)) == 500_000
     assert ray.get(small) == "small"
 

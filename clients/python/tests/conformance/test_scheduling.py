@@ -257,3 +257,11 @@ def test_more_than_the_cluster_has_is_an_error_that_says_what_is_short():
         ray.get(f.remote(), timeout=20)
     with pytest.raises((ray.exceptions.ActorUnschedulableError, ray.exceptions.ActorDiedError), match="CPU: needs 100"):
         ray.get(Actor.remote().f.remote(), timeout=20)
+
+
+def test_waiting_no_time_for_a_group(group):
+    made = group([{"CPU": 1}])
+    assert made.wait(20)
+    assert made.wait(0)
+    assert made.wait(timeout_seconds=0)
+    assert not group([{"CPU": 100}]).wait(0)

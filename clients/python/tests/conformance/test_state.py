@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 
 import pytest
@@ -135,3 +137,101 @@ def test_tasks_are_remembered_without_their_refs():
     ray.get([forgotten.remote() for _ in range(3)])
     wait_until(lambda: [row.state for row in state.list_tasks(limit=1000) if row.name == "forgotten"] == ["FINISHED"] * 3)
     assert any(event["ph"] == "X" and event["dur"] > 0 for event in ray.timeline())
+
+
+@ray.remote(num_cpus=0)
+class Talker:
+    """Prints."""
+
+    def say(self, what):
+        print(what)
+        print("err", what, file=sys.stderr)
+        return os.getpid()
+
+    def die(self):
+        print("last words", flush=True)
+        os._exit(3)
+
+
+def log(**which):
+    try:
+        return "".join(state.get_log(**which))
+    except state.exception.RayStateApiException:  # nothing was printed yet
+        return ""
+
+
+def test_the_log_of_an_actor():
+    actor = Talker.remote()
+    ray.get(actor.say.remote("hello"))
+    actor_id = actor._actor_id.hex()
+    wait_until(lambda: "hello\n" in log(actor_id=actor_id))
+    wait_until(lambda: "err hello\n" in log(actor_id=actor_id, suffix="err"))
+    assert "err hello" not in log(actor_id=actor_id)
+    ray.get([actor.say.remote(i) for i in range(5)])
+    wait_until(lambda: log(actor_id=actor_id, tail=2) == "3\n4\n")
+    with pytest.raises(ray.exceptions.RayActorError):
+        ray.get(actor.die.remote())
+    wait_until(lambda: log(actor_id=actor_id).endswith("4\nlast words\n"))
+
+
+def test_the_log_of_a_task():
+    @ray.remote
+    def talk(x):
+        print("x is", x)
+
+    refs = [talk.remote(i) for i in range(3)]
+    ray.get(refs)
+    for i, ref in enumerate(refs):
+        wait_until(lambda i=i, ref=ref: log(task_id=ref.task_id().hex()) == f"x is {i}\n")
+
+
+def test_log_files():
+    pid = ray.get(Talker.remote().say.remote("to a file"))
+    node = ray.get_runtime_context().get_node_id()
+    wait_until(lambda: "to a file\n" in log(pid=pid, node_id=node))
+    files = state.list_logs(node_id=node)
+    (name,) = [name for name in files["worker_out"] if name.endswith(f"-{pid}.out")]
+    assert name.startswith("worker-")
+    assert "to a file\n" in log(filename=name, node_id=node)
+    found = state.list_logs(node_id=node, glob_filter="worker*err")
+    assert list(found) == ["worker_err"] and name.replace(".out", ".err") in found["worker_err"]
+    assert state.list_logs(node_id=node, glob_filter="nothing*") == {}
+
+
+def test_logs_that_are_not_there():
+    node = ray.get_runtime_context().get_node_id()
+    actor = "0" * len(Actor.remote()._actor_id.hex())
+    for which in ({"filename": "nothing.out"}, {"filename": "../../etc/passwd"}):
+        with pytest.raises(state.exception.RayStateApiException):
+            list(state.get_log(node_id=node, **which))
+    with pytest.raises(state.exception.RayStateApiException):
+        list(state.get_log(actor_id=actor))
+    with pytest.raises(ValueError):
+        list(state.get_log(node_id=node))
+    with pytest.raises(ValueError):
+        list(state.get_log(actor_id=actor, suffix="in"))
+
+
+def test_lists_of_what_is_rare():
+    assert isinstance(state.list_runtime_envs(limit=10), list)
+    assert isinstance(state.list_cluster_events(), list)
+
+
+def test_details_of_a_task():
+    @ray.remote(num_cpus=0, max_retries=0)
+    def detailed():
+        raise ValueError("in detail")
+
+    ref = detailed.remote()
+    with pytest.raises(ValueError):
+        ray.get(ref)
+
+    def found():
+        return state.list_tasks(detail=True, filters=[("task_id", "=", ref.task_id().hex())])
+
+    wait_until(lambda: [(row.state, bool(row.start_time_ms)) for row in found()] == [("FAILED", True)])
+    (row,) = found()
+    assert (row.error_type, row.language, row.type) == ("TASK_EXECUTION_EXCEPTION", "PYTHON", "NORMAL_TASK")
+    assert row.creation_time_ms <= row.start_time_ms <= row.end_time_ms
+    assert [event["state"] for event in row.events][-1] == "FAILED"
+    assert row.worker_pid and row.node_id

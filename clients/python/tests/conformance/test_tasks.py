@@ -318,7 +318,6 @@ def test_max_calls_ends_the_worker():
     assert len(set(pids)) == 3
 
 
-@pytest.mark.ray_only("Mobula has no lazy graphs: .remote() with refs builds the same graph while it runs")
 def test_bind_makes_a_lazy_graph():
     @ray.remote
     def add(a, b):
