@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -20,9 +21,9 @@ func newExplain() *cobra.Command {
 
   mobula list tasks --state waiting
   mobula explain 0c6e2a19b1f94d7700000000000000a3`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.ExactArgs(1)(cmd, args); err != nil {
-				return err
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("say what to explain: the id of one task, actor or object")
 			}
 			id, err := hex.DecodeString(args[0])
 			if err != nil || len(id) != 16 && len(id) != 20 {

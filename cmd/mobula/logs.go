@@ -50,7 +50,7 @@ const logsPause = 200 * time.Millisecond
 func newLogs() *cobra.Command {
 	o := new(logsOptions)
 	cmd := &cobra.Command{
-		Use: "logs [FILE | PID | ID]", Short: "Show what workers have printed, and the node's log", Long: logsHelp, Args: cobra.MaximumNArgs(1),
+		Use: "logs [FILE | PID | ID]", Short: "Show what workers have printed, and the node's log", Long: logsHelp, Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			requests, err := o.requests(args)
 			if err != nil {
@@ -74,7 +74,8 @@ func newLogs() *cobra.Command {
 	f.StringVar(&o.actor, "actor", "", "the output of the latest process of the actor with this id")
 	f.StringVar(&o.task, "task", "", "what the task with this id has printed in its latest attempt")
 	f.StringVar(&o.stream, "stream", "both", "which output of a worker: out, err, both")
-	f.IntVarP(&o.tail, "tail", "n", -1, "only so many lines from the end (default: all)")
+	f.IntVarP(&o.tail, "tail", "n", -1, "only so many `lines` from the end (default: all)")
+	f.Lookup("tail").DefValue = "0" // the -1 that stands for all is not shown
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on with what comes, until the worker has ended")
 	f.StringVar(&o.glob, "glob", "", `only files whose names match, such as "worker-*.err"; for the list`)
 	f.BoolVar(&o.json, "json", false, "print the list as JSON")
@@ -161,7 +162,7 @@ func (o *logsOptions) check(named bool) error {
 	case logStreams[o.stream] == nil:
 		return fmt.Errorf("--stream %q: want out, err or both", o.stream)
 	case o.tail < -1 || o.tail > tailLinesMax:
-		return fmt.Errorf("--tail %d: at most %d lines are possible", o.tail, tailLinesMax)
+		return fmt.Errorf("--tail %d: want a number of lines from 0 to %d", o.tail, tailLinesMax)
 	case !named && (o.follow || o.tail >= 0):
 		return errors.New("say which log: a file, a process or an id")
 	case named && (o.json || o.glob != ""):

@@ -100,11 +100,11 @@ func TestLogsThatAreNotThereAreRefusedWithAWayOut(t *testing.T) {
 		{[]string{"--actor", id}, exitFailed, "does not know actor"},
 		{[]string{"1"}, exitFailed, "no process 1"},
 		{[]string{"--worker", "short"}, exitUsage, "32 hexadecimal digits"},
-		{[]string{"a", "b"}, exitUsage, "--help"},
+		{[]string{"a", "b"}, exitUsage, "one log at a time"},
 		{[]string{"a", "--task", id}, exitUsage, "one log at a time"},
 		{[]string{"--follow"}, exitUsage, "say which log"},
 		{[]string{"a", "--stream", "in"}, exitUsage, "out, err or both"},
-		{[]string{"a", "--tail", "10000000"}, exitUsage, "at most"},
+		{[]string{"a", "--tail", "10000000"}, exitUsage, "0 to 1000000"},
 		{[]string{"a", "--json"}, exitUsage, "the list"},
 		{[]string{"--glob", "["}, exitFailed, "pattern"},
 	} {

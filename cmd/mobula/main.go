@@ -75,15 +75,18 @@ func (e *usageError) Unwrap() error { return e.err }
 
 const rootHelp = `Mobula runs the functions and actors of your program as tasks, on this machine.
 
-A program that calls mobula.Init starts a node of its own, and needs nothing of this.
-Start a node here to share it between programs, or to keep what it knows:
+A program in Go or Python starts a node of its own, and needs nothing of this. Start one here to share it between programs,
+or to keep what it knows:
 
   mobula up --detach                 start a node in the background
   export MOBULA_ADDRESS=…            as it prints; your programs use that node now
   mobula status                      what it has and does
   mobula list tasks --state running
+  mobula explain ID                  why something is not ready
   mobula logs                        what workers have printed
-  mobula down                        end it`
+  mobula down                        end it
+
+With the Python package there is "mobula compare" besides: a program on an installed Ray and on Mobula, in turn.`
 
 // newRoot makes the command with all below it.
 func newRoot() *cobra.Command {

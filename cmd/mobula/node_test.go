@@ -48,7 +48,7 @@ func TestMistakesInTheCommandLineAreSaid(t *testing.T) {
 		{"list tasks --state sleeping", "want one of waiting, queued, running, blocked, finished, failed"},
 		{"list tasks --limit 10001", "at most 10000"},
 		{"list objects --job xyz", "32 hexadecimal digits"},
-		{"explain", "accepts 1 arg(s)"},
+		{"explain", "say what to explain"},
 		{"explain xyz", "is not an id"},
 		{"explain abcd", "is not an id"},
 	} {

@@ -71,8 +71,9 @@ func newUpFlags(o *upOptions) *cobra.Command {
 	f.IntVar(&o.gpus, "gpus", 0, "GPUs that tasks may use (default: those that are found and that CUDA_VISIBLE_DEVICES leaves)")
 	f.Var(&o.memory, "memory", "memory that tasks may ask for, such as 16GiB (default: 70 % of that of the machine or the container)")
 	f.Var(&o.store, "store-bytes", "capacity of the object store, such as 4GiB (default: 30 % of that memory)")
-	f.StringArrayVar(&o.resources, "resource", nil, "custom resource, name=quantity; may be repeated")
-	f.StringToStringVar(&o.labels, "labels", nil, "labels of the node, name=value,name=value")
+	f.StringArrayVar(&o.resources, "resource", nil, "custom resource, `name=quantity`; may be repeated")
+	f.StringToStringVar(&o.labels, "labels", nil, "label of the node, `name=value`, or several with commas between; tasks and actors may ask for labels")
+	f.Lookup("labels").DefValue = "" // no "default []"
 	f.StringVar(&o.logLevel, "log-level", "info", "least level of what is logged: debug, info, warn, error")
 	f.StringVar(&o.logFormat, "log-format", "text", "form of the log: text, json")
 	f.BoolVarP(&o.detach, "detach", "d", false, "return when the node is ready, and leave it running")

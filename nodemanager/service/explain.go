@@ -36,12 +36,20 @@ func (n *Node) explainObject(o *ownership.Object) string {
 	case t.missing > 0 && n.explainEnvironment(t) != "":
 		return where + ": " + n.explainEnvironment(t)
 	case t.missing > 0:
-		return fmt.Sprintf("%s: waits for %d arguments: %s", where, t.missing, n.explainArgs(t))
+		return fmt.Sprintf("%s: waits for %s: %s", where, arguments(t.missing), n.explainArgs(t))
 	case t.tmpl.kind == mobulav1.TemplateKind_TEMPLATE_KIND_METHOD:
 		return fmt.Sprintf("%s: waits for actor %s, which is %v, with %d calls waiting and %d at its process", where, t.actor, t.actor.state, t.actor.waiting, len(t.actor.flying))
 	default:
 		return fmt.Sprintf("%s: %v", where, n.sched.Explain(&t.sched, n.now))
 	}
+}
+
+// arguments says how many arguments are missing.
+func arguments(missing int32) string {
+	if missing == 1 {
+		return "1 argument"
+	}
+	return fmt.Sprintf("%d arguments", missing)
 }
 
 // blocks reports whether a task that is at a worker waits in a get.

@@ -105,7 +105,7 @@ func TestResourcesAndReasonsAreTold(t *testing.T) {
 	if r.GetTotal()["CPU"] != unit || r.GetAvailable()["CPU"] != 0 || r.GetAvailable()["pump"] != 2*unit {
 		t.Errorf("%v", r)
 	}
-	for want, o := range map[string]call{"runs in process": c, "waits for 1 arguments": waits, "CPU": queued} {
+	for want, o := range map[string]call{"runs in process": c, "waits for 1 argument:": waits, "CPU": queued} {
 		oid := o.object(0)
 		if r := d.ask(&mobulav1.Query{Kind: &mobulav1.Query_Explain{Explain: &mobulav1.ExplainTask{ObjectId: oid[:]}}}); !strings.Contains(r.GetText(), want) {
 			t.Errorf("%q, want %q", r.GetText(), want)

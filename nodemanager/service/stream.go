@@ -19,6 +19,15 @@ type stream struct {
 	consumed uint64 // items that the reader has read, as it says
 }
 
+// nobodyReads is what a reader that will read no more says that it has read: neither credit nor generator_backpressure holds its stream back,
+// and its items are dropped.
+const nobodyReads = 1 << 63
+
+// isRead reports whether somebody may still read a task's stream.
+func (n *Node) isRead(t *task) bool {
+	return t.stream().consumed < nobodyReads && n.sessions[t.from.id] == t.from
+}
+
 // item is one item of a stream.
 type item struct {
 	object ownership.Object
@@ -70,8 +79,7 @@ func (n *Node) onYield(s *session, payload []byte) error {
 // yield enters an item and tells the submitter of it, who then has a hold on it.
 func (n *Node) yield(s *session, t *task, st *stream, index uint32, encoded []byte) error {
 	oid := t.id().Object(index)
-	reader := n.sessions[t.from.id]
-	again := index <= st.yielded || reader != t.from // of an earlier attempt, or for nobody
+	again := index <= st.yielded || !n.isRead(t) // of an earlier attempt, or for nobody
 	st.yielded = max(st.yielded, index)
 	if old := n.dir.Lookup(oid); old != nil {
 		if x, ok := old.Maker.(*item); ok && x.task == t {
@@ -93,8 +101,8 @@ func (n *Node) yield(s *session, t *task, st *stream, index uint32, encoded []by
 		return err
 	}
 	if !again {
-		n.dir.Hold(&x.object, reader.id)
-		n.dir.Subscribe(&x.object, reader.id, st.sequence, false)
+		n.dir.Hold(&x.object, t.from.id)
+		n.dir.Subscribe(&x.object, t.from.id, st.sequence, false)
 	}
 	n.resolve(&x.object, v)
 	return nil
@@ -122,17 +130,20 @@ func (n *Node) onConsumed(s *session, payload []byte) error {
 	if st == nil || m.GetItems() <= st.consumed {
 		return nil
 	}
-	if m.GetItems() > uint64(st.yielded) && t.tmpl.options.GetGeneratorBackpressure() > 0 {
+	if m.GetItems() > uint64(st.yielded) && m.GetItems() < nobodyReads && t.tmpl.options.GetGeneratorBackpressure() > 0 {
 		return nil // its reader waits for the end: what the option says holds all the same
 	}
-	st.consumed = m.GetItems()
+	st.consumed = min(m.GetItems(), nobodyReads)
 	n.tellConsumed(t, st)
 	return nil
 }
 
 // tellConsumed tells the worker of a task how far its stream was read, if that is what it may be waiting for.
 func (n *Node) tellConsumed(t *task, st *stream) {
-	if st.consumed == 0 || t.handle == 0 || t.unsent {
+	if !n.isRead(t) {
+		st.consumed = nobodyReads // for good
+	}
+	if st.consumed == 0 || t.handle == 0 || t.unsent || t.worker.session == nil {
 		return
 	}
 	if t.tmpl.options.GetGeneratorBackpressure() == 0 && (t.worker.session.flow.stalledBy == nil || st.consumed+1 < uint64(st.next)) {

@@ -364,3 +364,55 @@ func TestAStreamGoesOnWhenItsReaderHasEnded(t *testing.T) {
 	wk.yield(e, next, "for nobody")
 	wk.silence()
 }
+
+func TestAStreamThatIsDroppedGoesOnForNobody(t *testing.T) {
+	t.Parallel()
+	for name, most := range map[string]int32{"credit": 0, "backpressure": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t, narrow)
+			d, wk := w.pythonDriver()
+			c := d.submit(d.template(aFunction, streaming, options(func(o *mobulav1.Options) { o.GeneratorBackpressure = most })))
+			e := wk.executes(c)
+			next := wk.flood(d, c, e, 1)
+			stream := c.object(0)
+			d.send(&mobulav1.Consumed{ObjectId: stream[:], Items: nobodyReads + 7})
+			if m := expect[*mobulav1.Consumed](wk); m.GetHandle() != e.GetHandle() || m.GetItems() != nobodyReads {
+				t.Errorf("%v", m)
+			}
+			for i := range uint32(3) {
+				wk.yield(e, next+i, "for nobody")
+			}
+			wk.done(e, "end")
+			if got := d.result(c, 0); got != "end" { // and nothing before it
+				t.Error(got)
+			}
+		})
+	}
+}
+
+func TestBackpressureEndsWithTheReader(t *testing.T) {
+	t.Parallel()
+	_, _, wk, other, made := crossing(t)
+	c := other.submit(other.template(aMethod, streaming, options(func(o *mobulav1.Options) { o.GeneratorBackpressure = 1 })), on(made))
+	e := wk.executes(c)
+	wk.yield(e, 1, "a")
+	other.result(c, 1)
+	other.goodbye()
+	if m := expect[*mobulav1.Consumed](wk); m.GetHandle() != e.GetHandle() || m.GetItems() != nobodyReads {
+		t.Errorf("%v", m)
+	}
+}
+
+func TestAStreamMayBeReadWhileItsWorkerEnds(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	d, wk := w.pythonDriver()
+	c := d.submit(d.template(aFunction, streaming))
+	wk.yield(wk.executes(c), 1, "a")
+	d.result(c, 1)
+	wk.hungUp()
+	stream := c.object(0)
+	d.send(&mobulav1.Consumed{ObjectId: stream[:], Items: 1})
+	d.silence()
+}

@@ -74,7 +74,7 @@ func (n *Node) replenishItems(s *session) {
 		return
 	}
 	for _, t := range s.worker.streams {
-		if j := t.tmpl.job; n.crowded(j) && n.sessions[t.from.id] == t.from { // what nobody reads is dropped, and needs no room
+		if j := t.tmpl.job; n.crowded(j) && n.isRead(t) { // what nobody reads is dropped, and needs no room
 			n.stall(s, j)
 			return
 		}
@@ -116,6 +116,9 @@ func (n *Node) readerGone() {
 	for _, w := range n.workers {
 		if len(w.streams) > 0 {
 			n.replenishItems(w.session)
+		}
+		for _, t := range w.streams {
+			n.tellConsumed(t, t.stream()) // lifts generator_backpressure
 		}
 	}
 }

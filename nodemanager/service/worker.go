@@ -358,7 +358,11 @@ func (n *Node) stopWorker(sw *scheduler.Worker) {
 	if w.process == nil {
 		return
 	}
-	if err := n.pool.Stop(w.id, workerStopGrace, workerpool.CauseIdle); err != nil && !errors.Is(err, workerpool.ErrNotRunning) {
+	cause := workerpool.CauseIdle
+	if w.job.ended {
+		cause = workerpool.CauseJob
+	}
+	if err := n.pool.Stop(w.id, workerStopGrace, cause); err != nil && !errors.Is(err, workerpool.ErrNotRunning) {
 		n.log.Error("worker could not be stopped", "pid", w.process.PID(), "error", err)
 	}
 }

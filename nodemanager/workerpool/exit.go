@@ -57,6 +57,7 @@ type Cause string
 // The causes.
 const (
 	CauseIdle      Cause = "it was idle"
+	CauseJob       Cause = "its job has ended"
 	CauseCancelled Cause = "its work was cancelled"
 	CauseRetired   Cause = "it was retired"
 	CauseMemory    Cause = "the node ran short of memory"

@@ -97,7 +97,8 @@ const closeTimeout = 10 * time.Second
 // error of kind SessionClosed from then on.
 func Init(ctx context.Context, options ...InitOption) (_ context.Context, stop func(), err error) {
 	if os.Getenv(takeover.EnvRole) != "" { // generated code would have taken over before main
-		core.Warn("this program lacks mobula_main_gen.go, so its main runs up to Init in every node and worker: run go generate")
+		core.Warn("this program lacks mobula_main_gen.go, so its main runs up to Init in every node and worker: run go generate; " +
+			"without remote functions of its own, call mobula.Takeover first thing in main")
 		Takeover()
 	}
 	c := initConfig{address: os.Getenv("MOBULA_ADDRESS"), output: os.Stderr}

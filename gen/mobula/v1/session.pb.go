@@ -3820,7 +3820,8 @@ type Consumed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The stream, object 0 of its task, 20 bytes; from a client.
 	ObjectId []byte `protobuf:"bytes,1,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
-	// Items that were read in all; more than there are when the reader waits for the end of the stream.
+	// Items that were read in all; more than there are when the reader waits for the end of the stream; 2^63 when nobody
+	// reads any more, so that the producer never waits and its items are dropped.
 	Items uint64 `protobuf:"varint,2,opt,name=items,proto3" json:"items,omitempty"`
 	// The node's number of the task; to a worker.
 	Handle        uint64 `protobuf:"varint,3,opt,name=handle,proto3" json:"handle,omitempty"`
