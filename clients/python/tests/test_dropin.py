@@ -261,6 +261,26 @@ print(*ray.get(names.remote()), ray.get(function.remote()))
     assert on_mobula(program, tmp_path).split() == ["ActorPool", "InputNode", "RayError", "mobula.ray.experimental.internal_kv", "placement_group"]
 
 
+def test_node_of_a_cluster_ends_with_its_cluster_and_with_the_program(tmp_path: Path) -> None:
+    program = """
+import ray
+from ray.cluster_utils import Cluster
+from pathlib import Path
+first = Cluster(initialize_head=True, connect=True, head_node_args={"num_cpus": 3, "object_store_memory": 100_000_000})
+print(Path(first.address, "pid").read_text(), int(ray.cluster_resources()["CPU"]))
+first.shutdown()
+second = Cluster()
+print(Path(second.add_node(num_cpus=1, labels={"zone": "a", "rack": "b"}), "pid").read_text(), second.list_all_nodes() == [second.address])
+second.connect()
+print(ray.nodes()[0]["Labels"]["zone"], ray.nodes()[0]["Labels"]["rack"])
+"""
+    first, cpus, second, listed, *labels = on_mobula(program, tmp_path).split()
+    assert (cpus, listed, labels) == ("3", "True", ["a", "b"])
+    for pid in (first, second):
+        command = Path("/proc", pid, "cmdline")
+        assert not command.exists() or not command.read_bytes()  # a process that nobody has waited for has none
+
+
 def test_data_can_be_imported_and_refuses(tmp_path: Path) -> None:
     program = """
 import ray

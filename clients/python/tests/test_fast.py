@@ -85,6 +85,7 @@ def make_session(module: ModuleType, data: bytes = b"", at: int = 0) -> Any:
             self._inbox: deque[Any] = deque()
             self._closed_streams: deque[Any] = deque()
             self._unpinned: deque[bytes] = deque()
+            self._unseen: dict[bytes, bytes] = {}
             self._values: dict[bytes, Any] = {}
             self._pending: dict[int, Any] = {}
             self._parked: dict[bytes, list[Waiter]] = {}
@@ -181,7 +182,11 @@ def result(sequence: int, value: bytes, index: int = 0, size: int = 0) -> bytes:
 
 frames = st.one_of(
     st.builds(
-        result, st.integers(0, 310) | st.integers(0, 2**64 - 1), st.binary(max_size=300), st.sampled_from([0, 0, 0, 1]), st.sampled_from([0, 0, 9])
+        result,
+        st.integers(0, 310) | st.integers(0, 2**64 - 1),
+        st.binary(max_size=300) | st.binary(max_size=9).map(b"\x08\x03".__add__),  # errors, too
+        st.sampled_from([0, 0, 0, 1]),
+        st.sampled_from([0, 0, 9]),
     ),
     st.builds(_wire.frame, st.sampled_from([10, 17, 18, 20, 99, 300]), st.binary(max_size=20)),
 )

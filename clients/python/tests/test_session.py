@@ -357,6 +357,14 @@ def test_many_threads_get_what_each_asked_for(node, session):
     assert not session._followers
 
 
+def test_a_wait_that_is_interrupted_leaves_nothing(node, session):
+    oid = submit(session)
+    threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        session.get([oid], SECONDS)
+    assert not session._parked
+
+
 def test_a_follower_that_gives_up_does_not_take_the_lead_with_it(node, session):
     a, b, c = (submit(session) for _ in range(3))
     leader = Background(lambda: session.get([a], SECONDS))
@@ -603,6 +611,9 @@ def test_items_that_were_not_taken_are_released(node, session):
     node.expect(_wire.SUBMIT, pb.Submit)
     session.read_ready()
     stream.close()
+    session.flush()
+    told = node.expect(_wire.CONSUMED, pb.Consumed)
+    assert (told.object_id, told.items) == (task + INDEX_0, 1 << 63)  # once
     assert releases(node, session) == task + b"\0\0\0\2"
     node.result(1, encoded(), 3)  # it goes on for a while
     session.wait([submit(session)], 1, 0)

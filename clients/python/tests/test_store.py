@@ -3,6 +3,9 @@ from __future__ import annotations
 import gc
 import mmap
 import os
+import signal
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -41,6 +44,17 @@ def worker(node):
     yield session
     node.close()
     session.close()
+
+
+def test_threads_that_need_the_store_at_once_have_the_same(session):
+    together = threading.Barrier(8)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        stores = [Background(lambda: (together.wait(SECONDS), session._shared())[1]) for _ in range(8)]
+        assert len({store.result() for store in stores}) == 1
+    finally:
+        sys.setswitchinterval(interval)
 
 
 # --- layout ---------------------------------------------------------------------------------------------------------------------------
@@ -200,6 +214,22 @@ def test_space_that_is_freed_while_waiting_for_a_grant_is_taken_and_the_request_
         kind, payload = node.receive()
         kinds[kind] = payload
     assert pb.SegmentGone.FromString(kinds[_wire.SEGMENT_GONE]).segment == 9
+
+
+def test_a_value_with_too_many_refs_is_refused_before_room_is_asked_for(node, session):
+    with pytest.raises(ValueError, match="50,001 refs cannot"):
+        session.put(packed(b"m" * 200_000, refs=(b"r" * 20,) * 50_001))
+    assert not session._shared()._asking
+
+
+def test_a_put_that_is_interrupted_before_it_is_sent_gives_its_place_back(node, session):
+    _, first = put(node, session, big())
+    session._credit_bytes = session._used_bytes
+    threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        session.put(big())
+    (segment,) = session._store._own.values()
+    assert list(segment.blocks) == [first.offset]
 
 
 def test_a_refused_grant_is_a_full_store(node, session):

@@ -125,12 +125,14 @@ def describe(cls: type, name: str) -> Class:
         if not callable(value) or isinstance(value, type):
             continue
         function = getattr(value, "__func__", value)
-        if not isinstance(function, FunctionType):
-            continue
         raw = _lookup(cls, attribute)
-        bound = isinstance(raw, (staticmethod, classmethod))
-        is_async = is_async or is_coroutine(function) or bool(function.__code__.co_flags & 0x200)
-        skip = isinstance(raw, classmethod) or not bound
+        if isinstance(function, FunctionType):
+            is_async = is_async or is_coroutine(function) or bool(function.__code__.co_flags & 0x200)
+            skip = not isinstance(raw, staticmethod)
+        elif attribute.startswith("_") or not hasattr(type(raw), "__get__"):
+            continue
+        else:  # written in C, compiled, or wrapped by an object such as a cache's
+            skip = not isinstance(raw, staticmethod) and getattr(value, "__self__", None) is None
         options = getattr(function, METHOD_ATTRIBUTE, {})
         methods[attribute] = Method(
             attribute, signature_of(function, skip_first=skip), is_generator(function), options,
@@ -256,6 +258,7 @@ class ActorClass(Generic[T]):
             if span is not None:
                 span.end(e)
             raise
+        s.handled((actor_id + INDEX_0,))  # whoever calls the actor is told why it could not be made
         if span is not None:
             span.end(None, actor_id)
         handle: ActorHandle[T] = ActorHandle(
@@ -424,7 +427,7 @@ class ActorHandle(Generic[T]):
     Handles can be passed to tasks and actors and kept there.
     """
 
-    __slots__ = ("__weakref__", "_mobula_class", "_mobula_hold", "_mobula_id", "_mobula_limit", "_mobula_pending", "_mobula_retries")
+    __slots__ = ("__dict__", "__weakref__", "_mobula_class", "_mobula_hold", "_mobula_id", "_mobula_limit", "_mobula_pending", "_mobula_retries")
 
     def __init__(self, actor_id: bytes, cls: Class, s: Session | None, *, retries: int = 0, limit: int = -1) -> None:
         """Makes a handle, which takes over a hold of the actor that the caller has; with a session of None it holds nothing."""
@@ -560,6 +563,7 @@ class ForeignActorClass:
             number = s.template(t.SerializeToString(deterministic=True))
             self._call = call = Call(s, number, self._constructor_name, 1, portable=True)
         made = call.submit(args, {})
+        s.handled((made._id,))  # whoever calls the actor is told why it could not be made
         handle = _held_handle(made._id, cls, options.get("max_task_retries") or 0, options.get("max_pending_calls") or -1)
         return handle if name is None else _await_name(handle, s, name, namespace, bool(options.get("get_if_exists")))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mobula import _run, _stdio, _values
 from mobula._context import Task, current
+from mobula._remote import is_coroutine
 
 if TYPE_CHECKING:
     from mobula._run import Entry
@@ -242,13 +243,21 @@ class Loop:
         self._worker.session.flush()
 
 
+def construct_async(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Makes an instance of a class whose ``__init__`` is async. What that leaves running goes on when the actor's loop runs again."""
+    actor = cls.__new__(cls, *args, **kwargs)
+    made = asyncio.get_event_loop().run_until_complete(actor.__init__(*args, **kwargs))
+    if made is not None:
+        raise TypeError(f"__init__() should return None, not {type(made).__name__!r}")
+    return actor
+
+
 def serve_loop(worker: Worker, creation: Any) -> int:
     """Makes an actor with async methods and runs its calls until the node says to end; returns the exit status of the process."""
 
     async def serve() -> int:
-        loop = asyncio.get_running_loop()
-        worker.is_async = True
-        worker.execute(creation)
+        if not made:
+            worker.execute(creation)
         lanes = Loop(worker, loop)
         worker.lanes = lanes
         session = worker.session
@@ -263,6 +272,10 @@ def serve_loop(worker: Worker, creation: Any) -> int:
 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    worker.is_async = True
+    made = is_coroutine(worker.entry(creation.template).function.__init__)  # type: ignore[misc]
+    if made:
+        worker.execute(creation)  # which runs the loop until the constructor is done
     serving = loop.create_task(serve())
     serving.add_done_callback(lambda _: loop.stop())
     while not serving.done():

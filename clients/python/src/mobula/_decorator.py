@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
@@ -28,7 +28,7 @@ def remote(thing: Callable[P, ActorT], /) -> _typing.RemoteClass[P, ActorT]: ...
 @overload
 def remote(thing: type[T], /) -> ActorClass[T]: ...
 @overload
-def remote(thing: Callable[P, Iterator[Y]], /) -> _typing.RemoteTask[P, ObjectRefGenerator[Y]]: ...
+def remote(thing: Callable[P, Iterator[Y] | AsyncIterator[Y]], /) -> _typing.RemoteTask[P, ObjectRefGenerator[Y]]: ...
 @overload
 def remote(thing: Callable[P, R], /) -> _typing.RemoteFunction[P, R]: ...
 @overload

@@ -48,6 +48,7 @@ class Core:
     _released: list[bytes]
     _closed_streams: deque[Any]
     _unpinned: deque[bytes]
+    _unseen: dict[bytes, bytes]
     _burst: int
     _last: float
     _armed: bool

@@ -244,12 +244,13 @@ def _open(
         hello.worker_env["MOBULA_TRACING_HOOK"] = tracing_hook
     if directory is not None and settings:
         raise ValueError("When connecting to an existing cluster, num_cpus, num_gpus, resources and object_store_memory must not be provided.")
-    printer = Printer() if logs else None
+    printer = Printer(lines=logs)
     connection, node = _start(settings) if directory is None else (_join(directory, hello), None)
     try:
         hello.owns_node = node is not None
         environment = _hello.add_environment(hello, environment, node.directory if node is not None else directory or "")
-        s = Session(connection, hello, notice=printer.notice if printer is not None else None)
+        quiet = "1" in (os.environ.get("MOBULA_IGNORE_UNHANDLED_ERRORS"), os.environ.get("RAY_IGNORE_UNHANDLED_ERRORS"))
+        s = Session(connection, hello, notice=printer.notice if logs else None, unhandled=None if quiet else printer.unhandled)
     except BaseException as e:  # Ctrl-C too: nothing that has begun may stay behind
         connection.close()
         if node is not None:

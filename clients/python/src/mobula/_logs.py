@@ -22,6 +22,7 @@ _WINDOW_S = 5.0
 _SETTLE_S = 0.12  # the node collects lines for 0.05 s
 _SETTLE_MOST_S = 1.0
 _PATTERNS_MAX = 4096
+_ERRORS_MAX = 10  # unhandled errors that are shown within _WINDOW_S
 _PENDING_MAX = 10_000  # notices that may wait for an output that takes nothing; more are dropped and counted
 _NUMBERS = re.compile(r"[0-9a-fA-F]*\d[0-9a-fA-F]*|\s+")
 _MARK = MARK.decode()
@@ -94,21 +95,34 @@ class Deduplicator:
 class Printer:
     """Prints notices on a thread of its own, so that an output that is stuck stops nobody."""
 
-    def __init__(self, *, deduplicate: bool | None = None) -> None:
+    def __init__(self, *, lines: bool = True, deduplicate: bool | None = None) -> None:
+        """Makes a printer, with ``lines`` of what workers print, else of unhandled errors only."""
+        self._lines = lines
         if deduplicate is None:
             deduplicate = "0" not in (os.environ.get("MOBULA_DEDUP_LOGS"), os.environ.get("RAY_DEDUP_LOGS"))
         self._dedup = {False: Deduplicator(), True: Deduplicator()} if deduplicate else {}
         self._sources: dict[tuple[int, bool], str] = {}
         self._lock = threading.Condition(threading.Lock())
-        self._pending: deque[Any] = deque()
+        self._pending: deque[Any] = deque()  # notices, and encoded errors
         self._dropped = 0
         self._closed = False  # all guarded by _lock
         self._thread: threading.Thread | None = None
         self._last = 0.0  # when the last notice came
+        self._window = 0.0  # when the first of the errors that are counted was shown
+        self._errors = 0
 
     def notice(self, n: Any) -> None:
         """Takes a notice from the thread that reads the session."""
+        self._take(n)
+
+    def unhandled(self, value: bytes) -> None:
+        """Takes the encoded error of a call of which nobody was told."""
+        self._take(value)
+
+    def _take(self, n: Any) -> None:
         with self._lock:
+            if self._closed:
+                return
             if len(self._pending) >= _PENDING_MAX:
                 self._dropped += 1
                 return
@@ -121,6 +135,8 @@ class Printer:
 
     def settle(self) -> None:
         """Waits for lines that are on their way: a moment, and on as long as some come."""
+        if not self._lines:
+            return
         began = time.monotonic()
         while (now := time.monotonic()) < max(began + _SETTLE_S, min(self._last + _SETTLE_S, began + _SETTLE_MOST_S)):
             time.sleep(max(0.005, min(0.02, began + _SETTLE_S - now)))
@@ -156,9 +172,28 @@ class Printer:
         times = [d for dedup in self._dedup.values() if (d := dedup.next_due) is not None]
         return min(times) if times else None
 
+    def _unhandled_text(self, value: bytes) -> list[str]:
+        """Returns what to print of an error that nobody was told of: the first few of many that come together."""
+        text = _text_of_unhandled(value)
+        if not text:
+            return []
+        now = time.monotonic()
+        if now - self._window > _WINDOW_S:
+            self._window, self._errors = now, 0
+        self._errors += 1
+        if self._errors > _ERRORS_MAX:
+            return []
+        out = [f"Unhandled error (suppress with 'MOBULA_IGNORE_UNHANDLED_ERRORS=1'): {text.rstrip()}"]
+        if self._errors == _ERRORS_MAX:
+            out.append(f"More unhandled errors of the next {_WINDOW_S:g} seconds are not shown.")
+        return out
+
     def _print(self, notices: list[Any], closed: bool) -> None:
         out: list[tuple[TextIO, str]] = []
         for n in notices:
+            if type(n) is bytes:
+                out += [(sys.stderr, _line(sys.stderr, _YELLOW, "(mobula)", text)) for text in self._unhandled_text(n)]
+                continue
             if n.kind == _WARNING:
                 out += [(sys.stderr, _line(sys.stderr, _YELLOW, "(mobula)", line)) for line in n.lines]
                 continue
@@ -176,6 +211,18 @@ class Printer:
             for prefix, line, count in dedup.due(closed):
                 out.append(_line_to(err, prefix, line, count))
         _write(out)
+
+
+def _text_of_unhandled(value: bytes) -> str:
+    """Returns what an encoded error says; nothing of one that is no fault of the task: an actor's death, a cancellation."""
+    from mobula import _interactive
+    from mobula._errors.read import text_of
+    from mobula._gen import value_pb2 as pb
+
+    error = pb.ErrorValue.FromString(pb.Value.FromString(value).meta)
+    if error.kind not in (pb.ERROR_KIND_TASK_FAILED, pb.ERROR_KIND_WORKER_CRASHED):
+        return ""
+    return _interactive.with_lines(error.stack) if error.kind == pb.ERROR_KIND_TASK_FAILED and error.stack else text_of(error)
 
 
 def _line_to(err: bool, prefix: str, line: str, repeated: int = 0) -> tuple[TextIO, str]:

@@ -103,6 +103,7 @@ class Core:
     _released: list[bytes]  # ids, appended to by finalisers
     _closed_streams: deque[Any]  # likewise
     _unpinned: deque[bytes]  # likewise
+    _unseen: dict[bytes, bytes]  # results that are errors nobody has been told of
     _burst: int
     _last: float  # when a frame was appended
     _armed: bool  # whether the flusher was told
@@ -207,6 +208,10 @@ class Core:
                                 break
                     if start + length != stop:
                         raise ProtocolError("a result has something after its value")
+                    if length > 1 and data[start] == 8 and data[start + 1] == 3:  # an error, which is rare
+                        self._handle(kind, data[at + HEADER_SIZE : stop])
+                        at = stop
+                        continue
                     consumed += length
                     if target in values:
                         values[target] = data[start:stop]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from functools import partial
 from itertools import islice
-from types import GeneratorType
+from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from mobula import _values
-from mobula._context import Capture
+from mobula._context import Capture, process
 from mobula._refs import DynamicObjectRefGenerator, ObjectRef
 from mobula._remote import DYNAMIC
 from mobula._values import Packed
@@ -30,8 +30,8 @@ class Entry:
     """What this process knows of a template: the code behind it, and what its results are."""
 
     __slots__ = (
-        "backpressure", "capture", "dynamic", "function", "group", "max_calls", "name", "plain", "portable", "returns", "runs", "short",
-        "streaming", "with_gpus",
+        "backpressure", "capture", "dynamic", "function", "group", "max_calls", "name", "plain", "portable", "retries", "returns", "runs",
+        "short", "streaming", "with_gpus",
     )  # fmt: skip
 
     def __init__(self, template: Any, function: Callable[..., Any] | None) -> None:
@@ -48,6 +48,7 @@ class Entry:
         group = template.options.scheduling_strategy.placement_group
         self.capture = Capture(group.placement_group_id) if group.capture_child_tasks else None
         self.runs = 0
+        self.retries: bool = template.options.retry_exceptions
         self.plain = self.returns == 1 and not (self.streaming or self.dynamic or self.portable)  # one result, packed as it is
         self.with_gpus = template.options.HasField("num_gpus")
 
@@ -98,16 +99,19 @@ _NONE = [_values.pack(None)]
 
 def results(s: Session, entry: Entry, value: Any, m: Any) -> list[Packed]:
     """Returns what a function returned, packed; runs a generator to its end."""
-    if entry.plain and type(value) is not GeneratorType:
+    kind = type(value)
+    if entry.plain and kind is not GeneratorType and kind is not AsyncGeneratorType:
         return _NONE if value is None else [_values.pack(value)]
+    if kind is AsyncGeneratorType and entry.function is not None:  # of a function: a method's runs in the loop of its actor
+        value = _in_turn(value)
     if entry.streaming:
         count = _stream(s, entry, value, m)
         return [_values.pack(count if entry.portable else None)]  # Ray's completed() is a ref of None
     if entry.dynamic:
         return [_values.pack(DynamicObjectRefGenerator(_put_items(s, entry, value, m)))]
+    if type(value) is GeneratorType and not (entry.portable and entry.returns == 1):  # another language is told that it cannot have it
+        return _first_items(entry, value, m)
     if entry.returns == 1:
-        if type(value) is GeneratorType and not entry.portable:  # another language is told that it cannot have a generator
-            (value,) = _split(entry, value)
         return [_pack(value, entry, "the result")]
     return [_pack(v, entry, f"result {i}") for i, v in enumerate(_split(entry, value))]
 
@@ -122,14 +126,49 @@ def _pack(value: Any, entry: Entry, what: str) -> Packed:
 
 
 def _split(entry: Entry, value: Any) -> list[Any]:
-    """Returns the parts of a value, as many as were asked for; of a generator its first ones."""
-    n = entry.returns
+    """Returns the parts of a value, as many as were asked for."""
     if not isinstance(value, Iterator):
         len(value)  # a TypeError for what has no parts
-    values = list(islice(value, n) if type(value) is GeneratorType else value)
-    if len(values) != n:
-        raise ValueError(f"Task returned {len(values)} objects, but num_returns={n}.")
+    values = list(value)
+    _check_count(entry, len(values))
     return values
+
+
+def _check_count(entry: Entry, count: int) -> None:
+    if count != entry.returns:
+        raise ValueError(f"Task returned {count} objects, but num_returns={entry.returns}.")
+
+
+def _first_items(entry: Entry, value: Iterator[Any], m: Any) -> list[Packed]:
+    """Returns the first items of a generator. When it yields too few, or fails, the error stands for those that are missing.
+
+    It is the error of the whole task when there is no item at all, or when the task may run again because of it.
+    """
+    items: list[Packed] = []
+    try:
+        for item in islice(value, entry.returns):
+            items.append(_pack(item, entry, f"result {len(items)}"))
+        _check_count(entry, len(items))
+    except Exception as e:  # the user's, or of too few
+        if not items or entry.retries:
+            raise
+        error = pack_error(e, entry, m, None, process.worker.actor_repr if process.worker is not None else "")
+        items += [Packed(_values.ERROR, error, [], [], len(error))] * (entry.returns - len(items))
+    return items
+
+
+def _in_turn(items: AsyncGenerator[Any, None]) -> Iterator[Any]:
+    """Iterates over an async generator, in an event loop of its own."""
+    import asyncio
+
+    end = object()
+
+    async def following() -> Any:
+        return await anext(items, end)
+
+    with asyncio.Runner() as runner:
+        while (item := runner.run(following())) is not end:
+            yield item
 
 
 def _stream(s: Session, entry: Entry, value: Any, m: Any) -> int:
@@ -153,16 +192,20 @@ async def stream_async(s: Session, entry: Entry, value: AsyncIterator[Any], m: A
     async for item in value:
         index += 1
         while not s.may_yield(m, index):
-            room: asyncio.Future[None] = loop.create_future()
-            s.on_yield(m, index, partial(loop.call_soon_threadsafe, _fulfil, room))  # pyright: ignore[reportArgumentType]
-            await room
+            await _told(loop, partial(s.on_yield, m, index))
         s.yield_item(m, index, _pack(item, entry, f"item {index}"))
         del item
-        if entry.backpressure > 0:
-            await asyncio.to_thread(s.wait_consumed, m, index - entry.backpressure + 1)
-        else:
-            await asyncio.sleep(0)  # so that a generator that never waits does not keep the others out
+        await asyncio.sleep(0)  # so that a generator that never waits does not keep the others out
+        while entry.backpressure > 0 and not s.may_go_on(m, index - entry.backpressure + 1):
+            await _told(loop, partial(s.on_consumed, m, index - entry.backpressure + 1))
     return [_values.pack(index if entry.portable else None)]
+
+
+def _told(loop: asyncio.AbstractEventLoop, ask: Callable[[Callable[[], object]], None]) -> asyncio.Future[None]:
+    """Returns what is done when a session has called the function that ask gives to it."""
+    future: asyncio.Future[None] = loop.create_future()
+    ask(partial(loop.call_soon_threadsafe, _fulfil, future))  # pyright: ignore[reportArgumentType]
+    return future
 
 
 def _fulfil(future: asyncio.Future[None]) -> None:

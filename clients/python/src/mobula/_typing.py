@@ -199,7 +199,7 @@ class FunctionDecorator(Protocol):
     """What ``remote`` with options of functions returns."""
 
     @overload
-    def __call__(self, thing: Callable[P, Iterator[Y]], /) -> RemoteTask[P, ObjectRefGenerator[Y]]: ...
+    def __call__(self, thing: Callable[P, Iterator[Y] | AsyncIterator[Y]], /) -> RemoteTask[P, ObjectRefGenerator[Y]]: ...
     @overload
     def __call__(self, thing: Callable[P, R], /) -> RemoteFunction[P, R]: ...
 
@@ -221,7 +221,7 @@ class Decorator(Protocol):
     @overload
     def __call__(self, thing: type[T], /) -> ActorClass[T]: ...
     @overload
-    def __call__(self, thing: Callable[P, Iterator[Y]], /) -> RemoteTask[P, ObjectRefGenerator[Y]]: ...
+    def __call__(self, thing: Callable[P, Iterator[Y] | AsyncIterator[Y]], /) -> RemoteTask[P, ObjectRefGenerator[Y]]: ...
     @overload
     def __call__(self, thing: Callable[P, R], /) -> RemoteFunction[P, R]: ...
 
@@ -237,7 +237,7 @@ class ReturnsDecorator(Protocol[Out_co]):
 class StreamDecorator(Protocol):
     """What ``remote(num_returns="streaming")`` returns."""
 
-    def __call__(self, thing: Callable[P, Iterator[Y]], /) -> RemoteTask[P, ObjectRefGenerator[Y]]:
+    def __call__(self, thing: Callable[P, Iterator[Y] | AsyncIterator[Y]], /) -> RemoteTask[P, ObjectRefGenerator[Y]]:
         """Makes a function remote."""
         raise NotImplementedError
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mobula import _assigned, _run, _stdio, _values
 from mobula._context import Task, current, process, short_name
-from mobula._remote import ACTOR, FUNCTION, METHOD
+from mobula._remote import ACTOR, FUNCTION, METHOD, is_coroutine
 from mobula._run import ActorExit, Entry
 
 if TYPE_CHECKING:
@@ -222,7 +222,12 @@ class Worker:
         process.capture = entry.capture
 
         def construct(*args: Any, **kwargs: Any) -> None:
-            self.actor = cls(*args, **kwargs)
+            if is_coroutine(cls.__init__):
+                from mobula._concurrent import construct_async
+
+                self.actor = construct_async(cls, args, kwargs)
+            else:
+                self.actor = cls(*args, **kwargs)
             if cls.__repr__ is not object.__repr__:
                 try:
                     self.actor_repr = repr(self.actor)

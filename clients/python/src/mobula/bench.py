@@ -351,6 +351,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", metavar="PART", action="append", default=[], help="run lines whose name has this part; may be repeated")
     parser.add_argument("--pause", metavar="S", type=float, default=1, help="seconds of rest before each line (default 1; Ray takes 10)")
     options = parser.parse_args(arguments)
+    if options.only and not any(part in name for part in options.only for name in names()):
+        parser.error("no line has such a name; these are there: " + ", ".join(names()))
     lines: list[Line] = []
 
     def report(line: Line) -> None:

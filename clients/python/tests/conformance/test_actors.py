@@ -367,3 +367,25 @@ def test_dataclass_and_generic_actors():
             return self.a, self.b
 
     assert ray.get(Actor.remote(1).both.remote()) == (1, "b")
+
+
+@pytest.mark.mobula_only("Ray knows only methods that are written in Python")
+def test_methods_that_are_written_in_c():
+    class Kept(list):
+        def last(self):
+            return self[-1]
+
+    actor = ray.remote(num_cpus=0)(Kept).remote([3, 1])
+    actor.append.remote(2)
+    actor.sort.remote(reverse=True)
+    assert ray.get([actor.copy.remote(), actor.last.remote()]) == [[3, 2, 1], 1]
+    with pytest.raises(TypeError):
+        actor.append.remote()
+    assert ray.get(ray.remote(num_cpus=0)(dict).remote(a=1).fromkeys.remote([2])) == {2: None}
+
+
+def test_attributes_of_a_handle_are_its_own():
+    actor = Counter.remote()
+    actor.label = "mine"
+    assert actor.label == "mine"
+    assert ray.get(actor.add.remote()) == 1

@@ -225,3 +225,46 @@ def test_run_in_executor_inside_of_an_async_actor():
 
     actor = Actor.remote()
     assert ray.get([actor.work.remote(i) for i in range(4)]) == [0, 1, 2, 3]
+
+
+def test_a_constructor_that_is_async():
+    @ray.remote(num_cpus=0)
+    class Actor:
+        async def __init__(self, x, *, more=0):
+            self.ticked = asyncio.create_task(self.tick())
+            self.x = x + await sleep.remote(0.01, more)
+            self.loop = asyncio.get_running_loop()
+
+        async def tick(self):
+            await asyncio.sleep(0.1)
+            return "ticked"
+
+        async def get(self):
+            return self.x, asyncio.get_running_loop() is self.loop, await self.ticked
+
+        def plain(self):
+            return self.x
+
+    actor = Actor.remote(1, more=2)
+    assert ray.get(actor.get.remote(), timeout=20) == (3, True, "ticked")
+    assert ray.get(actor.plain.remote(), timeout=20) == 3
+
+
+def test_a_constructor_that_is_async_and_nothing_else():
+    @ray.remote(num_cpus=0)
+    class Actor:
+        async def __init__(self):
+            self.x = 5
+
+        def get(self):
+            return self.x
+
+    assert ray.get(Actor.remote().get.remote(), timeout=20) == 5
+
+
+@pytest.mark.parametrize(("outcome", "words"), [("raise ValueError('within')", "within"), ("return 5", "TypeError")])
+def test_a_constructor_that_is_async_and_fails(outcome, words):
+    made = {}
+    exec(f"class Actor:\n  async def __init__(self): {outcome}\n  async def get(self): return 1", made)
+    with pytest.raises(ray.exceptions.ActorDiedError, match=words):
+        ray.get(ray.remote(num_cpus=0)(made["Actor"]).remote().get.remote(), timeout=20)

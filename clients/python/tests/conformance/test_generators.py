@@ -115,6 +115,35 @@ def test_backpressure_pauses_the_generator(tmp_path):
     assert [ray.get(ref) for ref in stream] == list(range(8))
 
 
+def test_a_generator_that_is_dropped_lets_its_producer_end(tmp_path):
+    path = str(tmp_path / "made")
+
+    @ray.remote(num_cpus=0, _generator_backpressure_num_objects=1)
+    def make(path):
+        for i in range(8):
+            with open(path, "a") as file:
+                file.write(".")
+            yield i
+
+    stream = make.remote(path)
+    assert ray.get(next(stream)) == 0
+    del stream
+    wait_until(lambda: os.path.getsize(path) == 8)
+
+
+def test_paused_generators_of_an_async_actor_keep_no_other_out():
+    @ray.remote(num_cpus=0)
+    class Counter:
+        async def count(self, n):
+            for i in range(n):
+                yield i
+
+    counter = Counter.remote()
+    streams = [counter.count.options(num_returns="streaming", _generator_backpressure_num_objects=1).remote(3) for _ in range(20)]
+    for stream in reversed(streams):
+        assert [ray.get(ref) for ref in stream] == [0, 1, 2]
+
+
 def test_completed_ref():
     stream = count.remote(3)
     ray.get(stream.completed())
@@ -287,3 +316,57 @@ def test_next_ready_and_is_finished():
 def test_a_stream_cannot_be_spoken_to(call):
     with pytest.raises(NotImplementedError):
         call(count.remote(1))
+
+
+@pytest.mark.parametrize("method", [False, True])
+def test_items_that_are_missing_have_the_error_and_the_others_their_value(method):
+    def short(self=None):
+        yield 0
+
+    def broken(self=None):
+        yield 0
+        raise KeyError("in the middle")
+
+    actor = ray.remote(num_cpus=0)(type("Both", (), {"short": short, "broken": broken})).remote() if method else None
+    for f, error, words in ((short, ValueError, "Task returned 1 objects, but num_returns=3"), (broken, KeyError, "in the middle")):
+        call = getattr(actor, f.__name__) if method else ray.remote(num_cpus=0)(f)
+        first, *rest = call.options(num_returns=3).remote()
+        assert ray.get(first) == 0
+        for ref in rest:
+            with pytest.raises(error, match=words):
+                ray.get(ref)
+
+
+async def ticks(n):
+    """Counts, in its own time."""
+    for i in range(n):
+        await asyncio.sleep(0.001)
+        yield i
+    if n > 5:
+        raise ValueError("too many")
+
+
+@pytest.mark.mobula_only("Ray takes such a function, and its calls raise TypeError")
+def test_functions_that_are_async_generators():
+    f = ray.remote(num_cpus=0)(ticks)
+    assert [ray.get(ref) for ref in f.remote(3)] == [0, 1, 2]
+    assert ray.get(f.options(num_returns=2).remote(3)) == [0, 1]
+    assert [ray.get(ref) for ref in ray.get(f.options(num_returns="dynamic").remote(2))] == [0, 1]
+    *items, last = f.remote(6)
+    assert ray.get(items) == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(ValueError, match="too many"):
+        ray.get(last)
+
+
+@pytest.mark.mobula_only("Ray takes such a function, and its calls raise TypeError")
+def test_an_async_generator_can_be_cancelled():
+    @ray.remote(num_cpus=0, max_retries=0)
+    async def forever():
+        yield 1
+        await asyncio.sleep(60)
+
+    stream = forever.remote()
+    assert ray.get(next(stream)) == 1
+    ray.cancel(stream)
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(next(stream), timeout=20)

@@ -94,3 +94,85 @@ def test_many_lines(program):
     """, RAY_DEDUP_LOGS="0")  # fmt: skip
     both = done.stdout + done.stderr
     assert both.count("of many") >= 490, both[-2000:]
+
+
+_FAILING = """
+    import sys, time, ray
+    ray.init(num_cpus=2)
+
+    @ray.remote(num_cpus=0, max_retries=0)
+    def fail(words, seconds=0):
+        time.sleep(seconds)
+        raise ValueError(words)
+
+    @ray.remote(num_cpus=0, max_retries=0)
+    def same(x):
+        return x
+
+    @ray.remote(num_cpus=0)
+    class Actor:
+        def fail(self, words):
+            raise KeyError(words)
+
+    def taken(ref):
+        try:
+            return ray.get(ref)
+        except ValueError:
+            return None
+"""
+
+
+def test_errors_that_nobody_gets_are_told_of(program):
+    done = program(
+        _FAILING
+        + """
+    fail.remote("dropped at once")
+    actor = Actor.remote()
+    actor.fail.remote("of a method")
+    ref = fail.remote("dropped later")
+    time.sleep(1)
+    del ref
+    same.remote(fail.remote("of an argument"))
+    time.sleep(1)
+    """
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"Unhandled error \(suppress with '\w+_IGNORE_UNHANDLED_ERRORS=1'\): ", done.stderr)) == 4, done.stderr
+    for words in ("ValueError: dropped at once", "KeyError: 'of a method'", "ValueError: dropped later", "ValueError: of an argument"):
+        assert words in done.stderr
+
+
+def test_errors_that_somebody_knows_of_are_not_told_of(program):
+    done = program(
+        _FAILING
+        + """
+    taken(fail.remote("got"))
+    taken(same.remote(fail.remote("of an argument", 0.3)))
+    ray.wait([fail.remote("waited for")])
+    try:
+        fail.remote("future").future().result()
+    except ValueError:
+        pass
+    held = fail.remote("held")
+    ref = fail.remote("cancelled", 30)
+    ray.cancel(ref, force=True)
+    time.sleep(1)
+    del ref
+    print("end")
+    """
+    )
+    assert done.stdout.splitlines()[-1] == "end", done.stderr
+    assert "Unhandled" not in done.stdout + done.stderr
+
+
+def test_telling_of_errors_that_nobody_gets_can_be_switched_off(program):
+    done = program(
+        _FAILING
+        + """
+    fail.remote("dropped")
+    time.sleep(0.5)
+    """,
+        RAY_IGNORE_UNHANDLED_ERRORS="1",
+    )
+    assert done.returncode == 0
+    assert "Unhandled" not in done.stdout + done.stderr

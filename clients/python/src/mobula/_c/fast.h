@@ -2,7 +2,7 @@
  * chooses. Everything rare is left to methods that the classes above `Core` and `Pipe` have in Python, so each rule is written once.
  *
  * The module keeps to the limited API of CPython 3.11: one build serves that and every later version. It has static state, so an
- * interpreter that is not the main one cannot import it, and takes `mobula._pure`.
+ * interpreter with a GIL of its own cannot import it, and takes `mobula._pure`; one that shares the main one's shares the types too.
  *
  * Signals are looked at by the interpreter only: what runs without calling Python is whole or has not begun, and no other thread runs
  * meanwhile, so that a lock which is found free need not be taken. Wherever Python may run, which is also where an object that is not
@@ -21,7 +21,7 @@
 #include <string.h>
 
 /* Of docs/protocol.md, mobula._wire and mobula._pure: the tests hold the two implementations against each other. */
-enum { HEADER_SIZE = 8, FRAME_MAX = 1 << 20, KIND_SUBMIT = 10, KIND_RELEASE = 13, KIND_RESULT = 18, KIND_DONE = 49, TASK_ID = 16, OBJECT_ID = 20, VARINT_MAX = 10 };
+enum { HEADER_SIZE = 8, FRAME_MAX = 1 << 20, KIND_SUBMIT = 10, KIND_RELEASE = 13, KIND_RESULT = 18, KIND_DONE = 49, TASK_ID = 16, OBJECT_ID = 20, FORMAT_ERROR = 3, VARINT_MAX = 10 };
 
 extern PyTypeObject *ref_type, *core_type, *pipe_type;
 extern PyType_Spec ref_spec, core_spec, pipe_spec;
@@ -77,6 +77,7 @@ typedef struct {
     PyObject *released;  /* list of ids, appended to by finalisers */
     PyObject *dropped;   /* deque of what else finalisers leave */
     PyObject *unpinned;  /* likewise */
+    PyObject *unseen;    /* dict: ids of objects that are errors nobody has been told of */
     long long sequence, used_bytes, used_count, credit_bytes, credit_count;
     long long ids; /* task ids that were made */
     long long burst;
@@ -88,7 +89,8 @@ typedef struct {
 #define CORE_OBJECTS(X) \
     X(Core, "_root", root) X(Core, "_lock", lock) X(Core, "_conn", conn) X(Core, "_ended", ended) X(Core, "_values", values) X(Core, "_asked", asked) \
     X(Core, "_extra", extra) X(Core, "_pending", pending) X(Core, "_parked", parked) X(Core, "_callbacks", callbacks) X(Core, "_leader", leader) \
-    X(Core, "_inbox", inbox) X(Core, "_released", released) X(Core, "_closed_streams", dropped) X(Core, "_unpinned", unpinned)
+    X(Core, "_inbox", inbox) X(Core, "_released", released) X(Core, "_closed_streams", dropped) X(Core, "_unpinned", unpinned) \
+    X(Core, "_unseen", unseen)
 
 static inline Pipe *pipe_of(Core *self)
 {

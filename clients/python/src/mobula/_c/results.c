@@ -68,8 +68,14 @@ static int settle(Core *self, PyObject *key, PyObject *oid, const unsigned char 
     return held < 0 ? -1 : PyDict_DelItem(self->pending, key);
 }
 
-/* Handles the Result in [at, stop) if it is the plain one of a call: the fields sequence and value, in that order. 0 when it is not,
- * -1 when something was raised; otherwise *consumed counts the value. */
+/* Reports whether an encoded value begins as an error does: with its format. */
+static bool is_error(const unsigned char *data, uint64_t size)
+{
+    return size > 1 && data[0] == 8 && data[1] == FORMAT_ERROR;
+}
+
+/* Handles the Result in [at, stop) if it is the plain one of a call: the fields sequence and value, in that order, and no error. 0 when it
+ * is not, -1 when something was raised; otherwise *consumed counts the value. */
 static int plain_result(Core *self, const unsigned char *data, Py_ssize_t at, Py_ssize_t stop, long long *consumed)
 {
     uint64_t sequence, length;
@@ -84,7 +90,7 @@ static int plain_result(Core *self, const unsigned char *data, Py_ssize_t at, Py
         if (length != (uint64_t)(stop - at)) {
             protocol_error("a result has something after its value", 0);
             status = -1;
-        } else {
+        } else if (!is_error(data + at, length)) {
             *consumed += stop - at;
             status = settle(self, key, oid, data + at, stop - at) < 0 ? -1 : 1;
         }

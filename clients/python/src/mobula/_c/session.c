@@ -59,7 +59,7 @@ bool is_whole(Core *self)
     if (self->root != NULL && PyBytes_Check(self->root) && PyBytes_Size(self->root) == TASK_ID - 8 && self->lock != NULL && self->conn != NULL &&
         PyObject_TypeCheck(self->conn, pipe_type) && self->ended != NULL && is_dict(self->values) && is_dict(self->asked) && is_dict(self->extra) &&
         is_dict(self->pending) && is_dict(self->parked) && is_dict(self->callbacks) && self->leader != NULL && self->inbox != NULL && is_list(self->released) &&
-        self->dropped != NULL && self->unpinned != NULL)
+        self->dropped != NULL && self->unpinned != NULL && is_dict(self->unseen))
         return is_open((Pipe *)self->conn);
     PyErr_SetString(PyExc_RuntimeError, "the session is not open");
     return false;
@@ -167,7 +167,7 @@ static int append_release(Core *self, PyObject *oid)
 static int append_releases(Core *self)
 {
     if (self->ended != Py_None || PyDict_Size(self->extra) || PyList_Size(self->released) != 1 || PyObject_Size(self->dropped) ||
-        PyObject_Size(self->unpinned))
+        PyObject_Size(self->unpinned) || PyDict_Size(self->unseen))
         return call((PyObject *)self, s__append_releases);
     PyObject *gone = drop_released(self);
     if (gone == NULL)

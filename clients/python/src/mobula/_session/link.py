@@ -41,13 +41,22 @@ _FLUSH_SECONDS = 0.001
 class Link(Core):
     """The state of a session, and what moves frames. `Results`, `Objects` and `Work` add what the frames mean, one upon the other."""
 
-    def __init__(self, sock: socket.socket, hello: session_pb2.Hello, *, notice: Callable[[session_pb2.Notice], None] | None = None) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        hello: session_pb2.Hello,
+        *,
+        notice: Callable[[session_pb2.Notice], None] | None = None,
+        unhandled: Callable[[bytes], None] | None = None,
+    ) -> None:
         """Opens a session on a connected socket, which it takes over.
 
         Args:
             sock: a Unix stream socket.
             hello: the first frame; protocol version, pid, language and credit are filled in.
             notice: is called with each Notice, from the thread that reads, without locks.
+            unhandled: is called with the encoded error of a call of this process that nobody was told of before its last ref went; with the
+                lock held, so that all it may do is take a note.
 
         Raises:
             Refused: the node refused.
@@ -58,6 +67,7 @@ class Link(Core):
         self._conn = _conn.Conn(sock, self._lock)
         self._pid = os.getpid()
         self._notice = notice
+        self._unhandled = unhandled
         self.role: int = hello.role
         self.control: Callable[[Message], bool] | None = None
         self.templates: dict[int, task_pb2.Template] = {}
@@ -69,6 +79,8 @@ class Link(Core):
         self._asked = {}  # Gets under way: whether the value was asked for, or readiness only
         self._unheld: set[bytes] = set()  # in _values for the sake of a get, without a hold
         self._pending = {}
+        self._unseen = {}
+        self._told: dict[bytes, None] = {}  # ids of results to come whose errors somebody else will be told of, the oldest first
         self._streams: dict[bytes, Stream] = {}  # that nobody has asked for
         self._parked = {}
         self._callbacks = {}
@@ -99,6 +111,7 @@ class Link(Core):
         self._item_waiters: dict[bytes, None] = {}  # keys of those in _parked and _callbacks that wait for more of it
         self._children: dict[int, dict[bytes, int]] = {}  # by handle: see child_id
         self._store: _store.Store | None = None
+        self._store_lock = Lock()  # for setting it; a leaf: frames are handled with _lock held
 
         # Not guarded.
         self._released = []
@@ -283,6 +296,7 @@ class Link(Core):
         """Ends the session in a process that was forked: the connection is its parent's."""
         conn = self._conn
         self._lock = conn._lock = Lock()
+        self._store_lock = Lock()
         conn._write_lock = Lock()
         conn._writer = 0
         conn.out, conn._tail = [], None

@@ -14,6 +14,7 @@ from mobula._session.parts import (
     FORMAT_ERROR,
     IDS_MAX,
     INDEX_0,
+    NOBODY_READS,
     PENDING,
     READY,
     U32,
@@ -160,6 +161,8 @@ class Objects(Results):
             target = Stream(self, task_id)
         elif returns != 1:
             target = Several(task_id, returns)
+        if ref_args:
+            self.handled([oid for _, oid in ref_args])
         with self._lock:
             size = len(body) + 10  # the sequence takes up to so many, and credit is spent by what came
             if self._used_bytes + size > self._credit_bytes or self._used_count >= self._credit_count or self._ended is not None:
@@ -192,25 +195,31 @@ class Objects(Results):
         Raises:
             SessionLost: the session has ended.
             StoreFull: the object store has no room for it.
+            ValueError: there are too many refs in it.
         """
         oid = (self.new_id() if task_id is None else task_id) + INDEX_0
         value = encode_value(packed) if packed.size <= self._inline_max else self._shared().write(packed)
         body = b"\x0a\x14" + oid + b"\x12" + varint(len(value)) + value
         if call_site:
             body += b"\x18" + varint(call_site)
-        data = frame(_wire.PUT, body)
-        with self._lock:
-            size = len(body)
-            if self._used_bytes + size > self._credit_bytes or self._used_count >= self._credit_count or self._ended is not None:
-                self._await_credit(size, 0)
-            conn = self._conn
-            self._values[oid] = value
-            self._used_bytes += size
-            self._used_count += 1
-            conn.out_bytes += len(data)
-            conn.out.append(data)
-            if len(self._released) >= _RELEASES:
-                self._append_releases()
+        try:
+            data = frame(_wire.PUT, body)
+            with self._lock:
+                size = len(body)
+                if self._used_bytes + size > self._credit_bytes or self._used_count >= self._credit_count or self._ended is not None:
+                    self._await_credit(size, 0)
+                conn = self._conn
+                self._values[oid] = value
+                self._used_bytes += size
+                self._used_count += 1
+                conn.out_bytes += len(data)
+                conn.out.append(data)
+                if len(self._released) >= _RELEASES:
+                    self._append_releases()
+        except BaseException:
+            if self._store is not None and oid not in self._values:
+                self._store.discard(value)
+            raise
         self._kick()
         return oid
 
@@ -248,6 +257,8 @@ class Objects(Results):
             self._lead_for(object_id)
             value = self._values.get(object_id)
         if value:
+            if self._unseen:
+                self.handled((object_id,))
             return self._open(object_id, value)  # type: ignore[arg-type]
         return self.get((object_id,), timeout)[0]
 
@@ -272,6 +283,7 @@ class Objects(Results):
             stored = self._open(oid, value)  # type: ignore[arg-type]
             got.append(stored)
             if stored.format == FORMAT_ERROR:
+                self.handled(ids)
                 break
         if self._unheld:
             with self._lock:
@@ -324,9 +336,14 @@ class Objects(Results):
                     self._parked.setdefault(oid, []).append(waiter)
             if again:
                 self._ask((oid,), True)
-            elif not self._wait(waiter, deadline):
-                self._forget(waiter, (oid,))
-                raise GetTimeout(f"object {oid.hex()} was not ready within {timeout} s")
+            else:
+                try:
+                    came = self._wait(waiter, deadline)
+                finally:
+                    if waiter.need > 0:
+                        self._forget(waiter, (oid,))
+                if not came:
+                    raise GetTimeout(f"object {oid.hex()} was not ready within {timeout} s")
 
     def wait(self, ids: Sequence[bytes], count: int, timeout: float | None = None, fetch_local: bool = True) -> list[bool]:
         """Waits until count of the objects are ready, or timeout seconds are over, and tells which are."""
@@ -357,6 +374,8 @@ class Objects(Results):
         if len(chosen) < count:
             self.wait(ids, count, timeout)
             chosen = first_ready(self._values, ids, count)
+        if self._unseen:
+            self.handled([ids[at] for at in chosen])
         return chosen
 
     def _poll_now(self) -> bool:
@@ -401,7 +420,10 @@ class Objects(Results):
         if self._store is None:
             from mobula import _store
 
-            self._store = _store.Store(self)
+            store = _store.Store(self)
+            with self._store_lock:  # there is one, also when two threads need it at once
+                if self._store is None:
+                    self._store = store
         return self._store
 
     def _make_handlers(self) -> dict[int, Callable[[bytes], None]]:
@@ -459,14 +481,19 @@ class Objects(Results):
         released = self._released
         streams = self._closed_streams
         while streams:
-            stream = streams.popleft()
+            stream = streams[0]
+            if not (stream.given_up or stream.ended or self._ended):
+                self._append(frame(_wire.CONSUMED, session_pb2.Consumed(object_id=stream.task_id + INDEX_0, items=NOBODY_READS).SerializeToString()))
+                stream.given_up = True  # last: twice does no harm
             while stream.taken < stream.arrived:
                 stream.taken += 1
                 released.append(stream.task_id + U32(stream.taken))
-        if self._extra:
+            streams.popleft()
+        if self._extra or self._unseen:
             ids = released[:]
             del released[: len(ids)]
             gone = [oid for oid in ids if self._drop(oid)]
+            self._drop_unseen(gone)
         else:
             gone = self._drop_released()
         unpinned = [self._unpinned.popleft() for _ in range(len(self._unpinned))]

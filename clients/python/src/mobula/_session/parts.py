@@ -20,8 +20,12 @@ RESULT_WINDOW = 64 << 20
 """Bytes of results that the node may be ahead of this process."""
 ITEM_OVERHEAD = 512
 """What an item of a stream spends of the credit for items besides its length in bytes."""
+NOBODY_READS = 1 << 63
+"""Said to be the number of items that were read when a stream was dropped."""
 IDS_MAX = 40_000
 """So many ids fit a frame."""
+REFS_MAX = 50_000
+"""So many refs in a value, with what else is in the frame."""
 INDEX_0 = b"\0\0\0\0"
 U32 = Struct(">I").pack
 U64 = Struct(">Q").pack

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mobula import _wire
 from mobula._gen import session_pb2
@@ -10,6 +10,10 @@ from mobula._session.link import Link
 from mobula._session.parts import IDS_MAX, READY, RESULT_WINDOW, U32, Several, Waiter
 from mobula._session.stream import Stream
 from mobula._wire import frame
+
+_ERROR = b"\x08\x03"
+"""What an encoded value begins with that is an error: its format."""
+_TOLD_MAX = 10_000
 
 
 class Results(Link):
@@ -48,6 +52,8 @@ class Results(Link):
         target = self._pending.get(result.sequence)
         if target is None:
             return  # handled before, see the module's text
+        if value[:2] == _ERROR:
+            self._note_error(target if type(target) is bytes else target.task_id + U32(result.index), value)
         if type(target) is bytes:
             self._settle(target, value)
             del self._pending[result.sequence]
@@ -58,6 +64,35 @@ class Results(Link):
                 del self._pending[result.sequence]
         elif isinstance(target, Stream):
             self._on_item(target, result.index, value, result.sequence)
+
+    def _note_error(self, oid: bytes, value: bytes) -> None:
+        """Notes that a call of this process has failed. Needs the lock."""
+        if self._unhandled is None or oid in self._told:
+            self._told.pop(oid, None)
+        elif oid in self._values:
+            self._unseen[oid] = value
+        else:
+            self._unhandled(value)
+
+    def _drop_unseen(self, gone: Iterable[bytes]) -> None:
+        """Tells of the errors among the objects whose last ref has gone. Needs the lock."""
+        for oid in gone:
+            value = self._unseen.pop(oid, None)
+            if value is not None and self._unhandled is not None and self._ended is None:
+                self._unhandled(value)
+
+    def handled(self, ids: Iterable[bytes]) -> None:
+        """Notes that the errors of these objects are known to somebody, or will be."""
+        if self._unhandled is None:
+            return
+        told, values = self._told, self._values
+        with self._lock:
+            for oid in ids:
+                self._unseen.pop(oid, None)
+                if not values.get(oid):
+                    told[oid] = None
+                    if len(told) > _TOLD_MAX:
+                        del told[next(iter(told))]
 
     def _on_item(self, stream: Stream, index: int, value: bytes, sequence: int) -> None:
         oid = stream.task_id + U32(index)

@@ -23,9 +23,10 @@ class Stream:
         arrived: items 1 to arrived are known here.
         taken: how many items were returned.
         ended: no more items will arrive.
+        given_up: the node was told that nobody reads any more. Guarded by the session's lock.
     """
 
-    __slots__ = ("_session", "arrived", "closed", "ended", "taken", "task_id")
+    __slots__ = ("_session", "arrived", "closed", "ended", "given_up", "taken", "task_id")
 
     def __init__(self, session: Link, task_id: bytes) -> None:
         self._session = session
@@ -34,6 +35,7 @@ class Stream:
         self.taken = 0
         self.ended = False
         self.closed = False
+        self.given_up = False
 
     def next(self, timeout: float | None = None) -> bytes | None:
         """Waits for the next item and returns its id; None when the stream has ended and all items were taken. Raises GetTimeout."""
@@ -48,8 +50,12 @@ class Stream:
                 if self.arrived > self.taken or self.ended:
                     break
                 session._parked.setdefault(self.task_id, []).append(waiter)
-            if not session._wait(waiter, deadline):
-                session._forget(waiter, (self.task_id,))
+            try:
+                came = session._wait(waiter, deadline)
+            finally:
+                if waiter.need > 0:
+                    session._forget(waiter, (self.task_id,))
+            if not came:
                 raise GetTimeout(f"the next item of the stream did not come within {timeout} s")
         return self.try_next()
 
@@ -74,7 +80,7 @@ class Stream:
             callback()
 
     def close(self) -> None:
-        """Gives up the items that were not taken. It takes no lock, for finalisers."""
+        """Gives up the items that were not taken, and lets the producer go on. It takes no lock, for finalisers."""
         self.closed = True
         self._session._closed_streams.append(self)
         self._session._arm()

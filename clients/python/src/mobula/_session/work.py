@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from mobula import _wire
 from mobula._gen import session_pb2, task_pb2, value_pb2
@@ -167,14 +168,24 @@ class Work(Objects):
             self._append(data)
         self._kick()
 
+    def may_go_on(self, execute: session_pb2.Execute, items: int) -> bool:
+        """Whether the reader of the task's stream has read so many items."""
+        return self._stream_read.get(execute.handle, 0) >= items or self._ended is not None
+
+    def on_consumed(self, execute: session_pb2.Execute, items: int, callback: Callable[[], object]) -> None:
+        """Calls callback once, when may_go_on may have come true, from the thread that reads."""
+        self._on_items(execute, partial(self.may_go_on, execute, items), callback)
+
     def on_yield(self, execute: session_pb2.Execute, index: int, callback: Callable[[], object]) -> None:
         """Calls callback once, when may_yield may have come true, from the thread that reads."""
+        self._on_items(execute, partial(self.may_yield, execute, index), callback)
 
+    def _on_items(self, execute: session_pb2.Execute, may: Callable[[], bool], callback: Callable[[], object]) -> None:
         def told(_: bytes) -> None:
             callback()
 
         with self._lock:
-            wait = not self.may_yield(execute, index)
+            wait = not may()
             if wait:
                 self._callbacks.setdefault(self._await_items(execute), []).append(told)
         if not wait:
@@ -195,7 +206,12 @@ class Work(Objects):
             self._fire(key)
 
     def wait_consumed(self, execute: session_pb2.Execute, items: int) -> None:
-        """Waits until the reader of the task's stream has read so many items. Raises SessionLost."""
+        """Waits until the reader of the task's stream has read so many items.
+
+        Raises:
+            KeyboardInterrupt: the task was cancelled while it waited.
+            SessionLost: the session has ended.
+        """
         key = U64(execute.handle)
         while True:
             waiter = Waiter()
@@ -203,6 +219,8 @@ class Work(Objects):
                 self._check()
                 if self._stream_read.get(execute.handle, 0) >= items:
                     return
+                if execute.handle in self._cancelled:
+                    raise KeyboardInterrupt
                 self._parked.setdefault(key, []).append(waiter)
             self._wait(waiter, None)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mobula import _wire
 from mobula._gen import session_pb2, value_pb2
-from mobula._session.parts import PackedValue, Stored, StoreFull, Waiter
+from mobula._session.parts import REFS_MAX, PackedValue, Stored, StoreFull, Waiter
 from mobula._store.layout import read_stored, stored_size, write_stored
 from mobula._store.memory import Mapping, View, view_of
 from mobula._store.segment import Own, check
@@ -79,7 +79,10 @@ class Store:
         Raises:
             StoreFull: there is no room.
             SessionLost: the session has ended.
+            ValueError: there are more refs in it than fit a frame.
         """
+        if len(packed.refs) > REFS_MAX:
+            raise ValueError(f"a value with {len(packed.refs):,} refs cannot be sent, one with {REFS_MAX:,} can: put parts, and pass their refs")
         size = stored_size(packed)
         self._session.flush()  # releases
         self._session.read_ready()  # and what they freed: warm memory is better than fresh

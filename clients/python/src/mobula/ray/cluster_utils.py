@@ -54,7 +54,7 @@ class Cluster:
         self.connected = True
 
     def add_node(self, wait: bool = True, **node_args: Any) -> str:
-        """Starts the node (num_cpus, num_gpus, memory in bytes, object_store_memory in bytes, resources) and returns its address.
+        """Starts the node (num_cpus, num_gpus, memory in bytes, object_store_memory in bytes, resources, labels) and returns its address.
 
         Raises NotImplementedError when there is one already, RuntimeError when it does not start.
         """
@@ -90,7 +90,7 @@ class Cluster:
         if self.connected:
             mobula.shutdown()
             self.connected = False
-        subprocess.run([_cli.binary(), "down", "--dir", node], capture_output=True)
+        subprocess.run([_cli.binary(), "down", "--address", node, "--force"], capture_output=True)
         shutil.rmtree(node, ignore_errors=True)
 
 
@@ -102,4 +102,6 @@ def _flags(node_args: Mapping[str, Any]) -> list[str]:
             flags += [flag, str(node_args[name])]
     for name, quantity in (node_args.get("resources") or {}).items():
         flags += ["--resource", f"{name}={quantity}"]
+    for name, value in (node_args.get("labels") or {}).items():
+        flags += ["--labels", f"{name}={value}"]
     return flags

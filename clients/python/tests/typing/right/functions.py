@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, assert_type
 
 import mobula
@@ -43,6 +43,12 @@ def parts(n: int) -> Iterator[int]:
 @mobula.remote
 def numbers(n: int) -> Iterator[int]:
     yield from range(n)
+
+
+@mobula.remote
+async def ticks(n: int) -> AsyncIterator[int]:
+    for i in range(n):
+        yield i
 
 
 @mobula.remote(num_returns="streaming", num_cpus=1)
@@ -102,6 +108,7 @@ def streams() -> None:
     assert_type(stream, ObjectRefGenerator[int])
     for ref in stream:
         assert_type(mobula.get(ref), int)
+    assert_type(ticks.remote(2), ObjectRefGenerator[int])
     assert_type(letters.remote(mobula.put("abc")), ObjectRefGenerator[str])
     assert [mobula.get(ref) for ref in letters.options(num_cpus=1).remote("ab")] == ["a", "b"]
 
