@@ -1,7 +1,7 @@
 """What only a new process shows: ``python _bench_process.py MODULE PROGRAM BEGAN``, started by ``bench.py``, which also has the names of the lines.
 
 MODULE is what has Ray's API, PROGRAM one of the functions below, BEGAN the Unix time in seconds at which the process was started. It
-prints a JSON list of numbers. It imports nothing of Mobula by itself: another environment's Ray is measured with its own Python.
+prints "figures: " and a JSON list of numbers. It imports nothing of Mobula by itself: another environment's Ray is measured with its own Python.
 """
 
 from __future__ import annotations
@@ -109,4 +109,4 @@ def _pss(pid: int) -> int:
 if __name__ == "__main__":
     # Run as a file: its directory, which has a package ray of its own, must not come first.
     del sys.path[0]
-    print(json.dumps(globals()[sys.argv[2]](import_module(sys.argv[1]), float(sys.argv[3]))))
+    print("figures:", json.dumps(globals()[sys.argv[2]](import_module(sys.argv[1]), float(sys.argv[3]))))

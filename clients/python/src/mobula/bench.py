@@ -310,7 +310,8 @@ def _measure_program(module: str, names: Sequence[str], program: str, rounds: in
         ended = subprocess.run([sys.executable, file, module, program, repr(time.time())], capture_output=True, text=True)
         if ended.returncode:
             raise RuntimeError(f"{names[0]}: a new process ended with status {ended.returncode} on {module}:\n{ended.stderr[-2000:]}")
-        found.append(json.loads(ended.stdout.splitlines()[-1]))
+        lines = (line.partition("figures: ")[2] for line in ended.stdout.splitlines())  # Ray prints others there
+        found.append(json.loads(next(filter(None, lines))))
     return [Line(name, statistics.fmean(values), statistics.pstdev(values)) for name, values in zip(names, zip(*found, strict=True), strict=True)]
 
 
