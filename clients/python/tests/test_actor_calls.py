@@ -10,21 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from eventually import eventually
 
 import mobula
 from mobula import exceptions
 
 pytestmark = pytest.mark.usefixtures("node")
-
-
-def eventually(condition: Any, what: str, seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise TimeoutError(what)
 
 
 @mobula.remote
@@ -269,7 +260,7 @@ def test_named_actors_are_found_by_their_name() -> None:
     assert again == c
     mobula.kill(c)
     with pytest.raises(ValueError, match="Failed to look up"):
-        eventually(lambda: mobula.get_actor("one") and None, "the name is free", 5)
+        eventually(lambda: mobula.get_actor("one") and None, "the name is free")
     del other
     with pytest.raises(ValueError):
         mobula.get_actor("never")

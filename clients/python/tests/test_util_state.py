@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from eventually import eventually
 
 import mobula
 from mobula.util import placement_group, remove_placement_group, state
@@ -38,15 +39,6 @@ def broken() -> None:
 @mobula.remote(num_cpus=0)
 def endless(after: Any = None) -> None:
     time.sleep(60)
-
-
-def eventually(condition: Callable[[], Any]) -> Any:
-    """Returns what a condition gives once it holds."""
-    deadline = time.monotonic() + 20
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert value
-    return value
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import eventually
 
 import mobula
 from mobula.util import state
@@ -39,15 +39,6 @@ class Talker:
         print("last words")
         sys.stdout.flush()
         os._exit(3)
-
-
-def eventually(condition: Callable[[], Any]) -> Any:
-    """Returns what a condition gives once it holds."""
-    deadline = time.monotonic() + 20
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert value
-    return value
 
 
 def text(**which: Any) -> str:

@@ -96,13 +96,33 @@ def test_many_lines(program):
     assert both.count("of many") >= 490, both[-2000:]
 
 
+# Its standard error goes to a file, in which it can look for what it waits for; told prints what stands there at the end.
 _FAILING = """
-    import sys, time, ray
+    import os, tempfile, time, ray
+    folder = tempfile.mkdtemp()
+    errors = os.path.join(folder, "errors")
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     ray.init(num_cpus=2)
 
+    def until(condition):
+        end = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    def said():
+        with open(errors) as file:
+            return file.read()
+
+    def told(words):
+        until(lambda: all(one in said() for one in words))
+        print(said())
+
     @ray.remote(num_cpus=0, max_retries=0)
-    def fail(words, seconds=0):
-        time.sleep(seconds)
+    def fail(words, gate=None):
+        if gate:
+            until(lambda: os.path.exists(gate))
+        open(os.path.join(folder, words), "w").close()
         raise ValueError(words)
 
     @ray.remote(num_cpus=0, max_retries=0)
@@ -113,6 +133,10 @@ _FAILING = """
     class Actor:
         def fail(self, words):
             raise KeyError(words)
+
+    def failed(words):
+        until(lambda: os.path.exists(os.path.join(folder, words)))
+        ray.get(same.remote(1))  # and what a task made before has come
 
     def taken(ref):
         try:
@@ -130,16 +154,16 @@ def test_errors_that_nobody_gets_are_told_of(program):
     actor = Actor.remote()
     actor.fail.remote("of a method")
     ref = fail.remote("dropped later")
-    time.sleep(1)
+    failed("dropped later")
     del ref
     same.remote(fail.remote("of an argument"))
-    time.sleep(1)
+    told(["dropped at once", "of a method", "dropped later", "of an argument"])
     """
     )
-    assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"Unhandled error \(suppress with '\w+_IGNORE_UNHANDLED_ERRORS=1'\): ", done.stderr)) == 4, done.stderr
+    assert done.returncode == 0, done.stdout
+    assert len(re.findall(r"Unhandled error \(suppress with '\w+_IGNORE_UNHANDLED_ERRORS=1'\): ", done.stdout)) == 4, done.stdout
     for words in ("ValueError: dropped at once", "KeyError: 'of a method'", "ValueError: dropped later", "ValueError: of an argument"):
-        assert words in done.stderr
+        assert words in done.stdout
 
 
 def test_errors_that_somebody_knows_of_are_not_told_of(program):
@@ -147,22 +171,30 @@ def test_errors_that_somebody_knows_of_are_not_told_of(program):
         _FAILING
         + """
     taken(fail.remote("got"))
-    taken(same.remote(fail.remote("of an argument", 0.3)))
+    gate = os.path.join(folder, "gate")
+    of_an_argument = same.remote(fail.remote("of an argument", gate))
+    open(gate, "w").close()
+    taken(of_an_argument)
     ray.wait([fail.remote("waited for")])
     try:
         fail.remote("future").future().result()
     except ValueError:
         pass
     held = fail.remote("held")
-    ref = fail.remote("cancelled", 30)
+    ref = fail.remote("cancelled", os.path.join(folder, "none"))
     ray.cancel(ref, force=True)
-    time.sleep(1)
+    try:
+        ray.get(ref)
+    except ray.exceptions.RayError:
+        pass
     del ref
-    print("end")
+    failed("held")
+    fail.remote("dropped")
+    told(["ValueError: dropped"])
     """
     )
-    assert done.stdout.splitlines()[-1] == "end", done.stderr
-    assert "Unhandled" not in done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("Unhandled error") == 1, done.stdout
 
 
 def test_telling_of_errors_that_nobody_gets_can_be_switched_off(program):
@@ -170,9 +202,11 @@ def test_telling_of_errors_that_nobody_gets_can_be_switched_off(program):
         _FAILING
         + """
     fail.remote("dropped")
-    time.sleep(0.5)
+    failed("dropped")
+    print("end", said())
     """,
         RAY_IGNORE_UNHANDLED_ERRORS="1",
     )
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stdout
+    assert "end" in done.stdout
     assert "Unhandled" not in done.stdout + done.stderr
